@@ -1,0 +1,194 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/jeantrail/jeantrail-ai"
+)
+
+// The JSON shapes of what does not have columns of its own. They belong to the
+// file, not to the wire: a field may be added, never renamed or given another
+// meaning.
+
+type requestRow struct {
+	Kind     string            `json:"kind"`
+	UserID   string            `json:"user_id,omitempty"`
+	Model    string            `json:"model,omitempty"`
+	Priority string            `json:"priority,omitempty"`
+	Async    bool              `json:"async,omitempty"`
+	TaskType string            `json:"task_type,omitempty"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+	Text     *textRow          `json:"text,omitempty"`
+}
+
+type textRow struct {
+	Prompt           string            `json:"prompt,omitempty"`
+	Messages         []messageRow      `json:"messages,omitempty"`
+	System           string            `json:"system,omitempty"`
+	Tools            []string          `json:"tools,omitempty"`
+	MaxTokens        *int              `json:"max_tokens,omitempty"`
+	Temperature      *float64          `json:"temperature,omitempty"`
+	TopP             *float64          `json:"top_p,omitempty"`
+	TopK             *int              `json:"top_k,omitempty"`
+	MinP             *float64          `json:"min_p,omitempty"`
+	TypicalP         *float64          `json:"typical_p,omitempty"`
+	Seed             *uint32           `json:"seed,omitempty"`
+	Stop             []string          `json:"stop,omitempty"`
+	RepeatPenalty    *float64          `json:"repeat_penalty,omitempty"`
+	FrequencyPenalty *float64          `json:"frequency_penalty,omitempty"`
+	PresencePenalty  *float64          `json:"presence_penalty,omitempty"`
+	DryMultiplier    *float64          `json:"dry_multiplier,omitempty"`
+	LogitBias        map[int32]float64 `json:"logit_bias,omitempty"`
+	Grammar          string            `json:"grammar,omitempty"`
+	JSONSchema       string            `json:"json_schema,omitempty"`
+	Thinking         bool              `json:"thinking,omitempty"`
+	Raw              bool              `json:"raw,omitempty"`
+	IgnoreEOS        bool              `json:"ignore_eos,omitempty"`
+}
+
+type messageRow struct {
+	Role       string        `json:"role"`
+	Content    string        `json:"content,omitempty"`
+	Reasoning  string        `json:"reasoning,omitempty"`
+	ToolCalls  []toolCallRow `json:"tool_calls,omitempty"`
+	ToolCallID string        `json:"tool_call_id,omitempty"`
+}
+
+type toolCallRow struct {
+	Name      string `json:"name"`
+	Arguments string `json:"arguments"`
+}
+
+func rowOfRequest(r *jeantrail.Request) requestRow {
+	return requestRow{
+		Kind: string(r.Kind), UserID: r.UserID, Model: r.Model, Priority: string(r.Priority),
+		Async: r.Async, TaskType: r.TaskType, Metadata: r.Metadata, Text: rowOfText(r.Text),
+	}
+}
+
+func (r *requestRow) request() jeantrail.Request {
+	return jeantrail.Request{
+		Kind: jeantrail.Kind(r.Kind), UserID: r.UserID, Model: r.Model, Priority: jeantrail.Priority(r.Priority),
+		Async: r.Async, TaskType: r.TaskType, Metadata: r.Metadata, Text: r.Text.text(),
+	}
+}
+
+func rowOfText(t *jeantrail.TextRequest) *textRow {
+	if t == nil {
+		return nil
+	}
+	row := &textRow{
+		Prompt: t.Prompt, System: t.System, Tools: t.Tools, MaxTokens: t.MaxTokens,
+		Temperature: t.Temperature, TopP: t.TopP, TopK: t.TopK, MinP: t.MinP, TypicalP: t.TypicalP, Seed: t.Seed, Stop: t.Stop,
+		RepeatPenalty: t.RepeatPenalty, FrequencyPenalty: t.FrequencyPenalty, PresencePenalty: t.PresencePenalty,
+		DryMultiplier: t.DryMultiplier, LogitBias: t.LogitBias, Grammar: t.Grammar, JSONSchema: t.JSONSchema,
+		Thinking: t.Thinking, Raw: t.Raw, IgnoreEOS: t.IgnoreEOS,
+	}
+	for _, m := range t.Messages {
+		message := messageRow{Role: m.Role, Content: m.Content, Reasoning: m.Reasoning, ToolCallID: m.ToolCallID}
+		for _, c := range m.ToolCalls {
+			message.ToolCalls = append(message.ToolCalls, toolCallRow(c))
+		}
+		row.Messages = append(row.Messages, message)
+	}
+	return row
+}
+
+func (r *textRow) text() *jeantrail.TextRequest {
+	if r == nil {
+		return nil
+	}
+	t := &jeantrail.TextRequest{
+		Prompt: r.Prompt, System: r.System, Tools: r.Tools, MaxTokens: r.MaxTokens,
+		Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MinP: r.MinP, TypicalP: r.TypicalP, Seed: r.Seed, Stop: r.Stop,
+		RepeatPenalty: r.RepeatPenalty, FrequencyPenalty: r.FrequencyPenalty, PresencePenalty: r.PresencePenalty,
+		DryMultiplier: r.DryMultiplier, LogitBias: r.LogitBias, Grammar: r.Grammar, JSONSchema: r.JSONSchema,
+		Thinking: r.Thinking, Raw: r.Raw, IgnoreEOS: r.IgnoreEOS,
+	}
+	for _, m := range r.Messages {
+		message := jeantrail.Message{Role: m.Role, Content: m.Content, Reasoning: m.Reasoning, ToolCallID: m.ToolCallID}
+		for _, c := range m.ToolCalls {
+			message.ToolCalls = append(message.ToolCalls, jeantrail.ToolCall(c))
+		}
+		t.Messages = append(t.Messages, message)
+	}
+	return t
+}
+
+// errorRow leaves out the code, which is a column, and the cause, which is for
+// the log of the moment.
+type errorRow struct {
+	Message      string           `json:"message"`
+	Hint         string           `json:"hint,omitempty"`
+	Numbers      map[string]int64 `json:"numbers,omitempty"`
+	RetryAfterMS int64            `json:"retry_after_ms,omitempty"`
+}
+
+func rowOfError(e *jeantrail.Error) errorRow {
+	return errorRow{Message: e.Message, Hint: e.Hint, Numbers: e.Numbers, RetryAfterMS: e.RetryAfter.Milliseconds()}
+}
+
+func (r *errorRow) error(code string) *jeantrail.Error {
+	return &jeantrail.Error{
+		Code: jeantrail.Code(code), Message: r.Message, Hint: r.Hint, Numbers: r.Numbers,
+		RetryAfter: time.Duration(r.RetryAfterMS) * time.Millisecond,
+	}
+}
+
+// eventRow is the payload of the events that are not all text.
+type eventRow struct {
+	Position int          `json:"position,omitempty"`
+	Model    string       `json:"model,omitempty"`
+	Engine   *engineRow   `json:"engine,omitempty"`
+	Prompt   int          `json:"prompt_tokens,omitempty"`
+	Cached   int          `json:"cached_tokens,omitempty"`
+	Progress *progressRow `json:"progress,omitempty"`
+}
+
+type engineRow struct {
+	Device          string `json:"device,omitempty"`
+	LayersOffloaded int    `json:"layers_offloaded"`
+	NCtx            int    `json:"n_ctx"`
+	FallbackReason  string `json:"fallback_reason,omitempty"`
+}
+
+type progressRow struct {
+	Stage string `json:"stage,omitempty"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+	Unit  string `json:"unit,omitempty"`
+}
+
+// payload returns the JSON of what an event carries beside its columns, and nil
+// if that is nothing, as it is for text and for the terminal events.
+func payload(e *jeantrail.Event) (any, error) {
+	row := eventRow{Position: e.Position, Model: e.Model, Prompt: e.Prompt, Cached: e.Cached}
+	if e.Engine != (jeantrail.EngineInfo{}) {
+		engine := engineRow(e.Engine)
+		row.Engine = &engine
+	}
+	if e.Progress != (jeantrail.Progress{}) {
+		progress := progressRow(e.Progress)
+		row.Progress = &progress
+	}
+	if row == (eventRow{}) {
+		return nil, nil
+	}
+	return encode(row)
+}
+
+func (r *eventRow) fill(e *jeantrail.Event) {
+	e.Position, e.Model, e.Prompt, e.Cached = r.Position, r.Model, r.Prompt, r.Cached
+	if r.Engine != nil {
+		e.Engine = jeantrail.EngineInfo(*r.Engine)
+	}
+	if r.Progress != nil {
+		e.Progress = jeantrail.Progress(*r.Progress)
+	}
+}
+
+func encode(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}
