@@ -1,0 +1,281 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+const (
+	// shareMin is how many tokens a prefix must save to be worth waiting for
+	// another's prefill, or copying memory.
+	shareMin = 32
+	// growthCredit is how many cells admission sets aside for each answer.
+	growthCredit = 128
+	// evictStep is the least that is evicted at once, so that a full cache does
+	// not cost one operation per token.
+	evictStep = 64
+)
+
+// batch is what one step will do. Its slices are used again by the next plan.
+type batch struct {
+	ops     []MemOp
+	spans   []Span
+	seqs    []*sequence // by span
+	begun   []*sequence // whose first span this is
+	decode  int         // rows of sequences that are decoding
+	prefill int         // rows of prompts
+}
+
+func (b *batch) reset() {
+	b.ops, b.spans, b.seqs, b.begun = b.ops[:0], b.spans[:0], b.seqs[:0], b.begun[:0]
+	b.decode, b.prefill = 0, 0
+}
+
+func (b *batch) rows() int { return b.decode + b.prefill }
+
+// scheduler decides. It does no I/O, reads no clock and starts nothing: what it
+// plans depends on the calls made to it alone, which is what the traces in
+// testdata hold on to.
+type scheduler struct {
+	info     Info
+	target   time.Duration
+	minChunk int
+
+	slots   []slot
+	cells   *cellLedger
+	queue   queue
+	running []*sequence // that have a slot, in the order in which they got it
+	batch   batch
+	order   []*sequence // scratch
+	tick    uint64
+
+	rate      float64 // prompt tokens per second, measured; 0 is not known yet
+	decodeSec float64 // seconds of a step that only decodes, measured
+
+	stats Stats // the counters that the scheduler knows
+}
+
+func newScheduler(info Info, o Options) *scheduler {
+	s := &scheduler{info: info, target: o.TargetStep, minChunk: o.MinChunk, slots: make([]slot, info.NSeqMax)}
+	for i := range s.slots {
+		s.slots[i].seq = i
+	}
+	n := info.NCtx
+	if !info.Unified {
+		n = info.NCtxSeq * info.NSeqMax
+	}
+	s.cells = newCellLedger(n)
+	return s
+}
+
+// plan makes the next batch: admit, share prefixes, one row for each stream
+// that decodes, then prompts. The batch is valid until the next call.
+func (s *scheduler) plan() *batch {
+	s.tick++
+	s.batch.reset()
+	s.admit()
+	s.follow()
+	s.rewind()
+	for {
+		s.planDecode()
+		s.planPrefill()
+		if s.batch.rows() > 0 || !s.stuck() {
+			break
+		}
+		if !s.preempt() && !s.trust() {
+			break
+		}
+	}
+	s.sortSpans()
+	return &s.batch
+}
+
+// admit moves sequences from the queue to slots, strictly in the queue's
+// order: letting a small one pass would starve a large one.
+func (s *scheduler) admit() {
+	for {
+		q := s.queue.head()
+		if q == nil || s.freeSlot() == nil || !s.fits(q) {
+			return
+		}
+		s.queue.remove(q)
+		s.place(q)
+	}
+}
+
+// fits reports whether the KV cache has room for q beside those that run. What
+// is cached does not count, it can be evicted; a sequence that would be alone
+// fits, since it was admitted to the queue.
+func (s *scheduler) fits(q *sequence) bool {
+	if !s.info.Unified || len(s.running) == 0 {
+		return true
+	}
+	promised := 0
+	for _, r := range s.running {
+		n := r.pending()
+		if r.leader != nil {
+			n = min(n, len(r.tokens)-r.waitLen)
+		}
+		promised += n + r.growth()
+	}
+	need := len(q.tokens) - s.sharedLive(q) + q.growth()
+	return s.cells.live+promised+need <= s.cells.limit
+}
+
+// rewind drops the last token of sequences that have every token in the cache
+// and yet nothing sampled from it, which an aborted step can leave behind.
+func (s *scheduler) rewind() {
+	for _, q := range s.running {
+		if q.pending() == 0 {
+			s.truncate(q.slot, len(q.slot.tokens)-1)
+		}
+	}
+}
+
+// planDecode adds the rows of streams that decode. If the cache has no room for
+// them, cached prefixes go first, then the least urgent sequence.
+func (s *scheduler) planDecode() {
+	for {
+		rows := 0
+		for _, q := range s.running {
+			if q.decoding() && !q.paused {
+				rows++
+			}
+		}
+		if missing := rows - s.cells.room(); missing > 0 {
+			s.evict(missing)
+			if rows > s.cells.room() && s.preempt() {
+				continue
+			}
+		}
+		break
+	}
+	for _, q := range s.running {
+		if q.decoding() && !q.paused && s.batch.decode < min(s.info.NBatch, s.cells.room()) {
+			s.add(q, 1)
+			s.batch.decode++
+		}
+	}
+}
+
+// planPrefill fills the batch with prompts, up to what the target allows while
+// somebody decodes.
+func (s *scheduler) planPrefill() {
+	s.order = s.order[:0]
+	for _, q := range s.running {
+		if q.leader == nil && !q.paused && !q.decoding() && q.pending() > 0 {
+			s.order = append(s.order, q)
+		}
+	}
+	if len(s.order) == 0 {
+		return
+	}
+	slices.SortFunc(s.order, s.comparePrefill)
+	budget := s.chunk()
+	for _, q := range s.order {
+		n := min(q.pending(), budget)
+		if n < q.pending() && n < s.minChunk && s.batch.prefill > 0 {
+			continue // a fragment costs a pass and gains little
+		}
+		if missing := s.batch.rows() + n - s.cells.room(); missing > 0 {
+			s.evict(missing)
+			n = min(n, s.cells.room()-s.batch.rows())
+		}
+		if n <= 0 {
+			continue
+		}
+		s.add(q, n)
+		s.batch.prefill += n
+		budget -= n
+	}
+}
+
+// comparePrefill puts short prompts first, which keeps the mean time to first
+// token low; the key counts too, so that a long one moves up as it waits.
+func (s *scheduler) comparePrefill(a, b *sequence) int {
+	return cmp.Or(cmp.Compare(a.key+s.prefillNanos(a), b.key+s.prefillNanos(b)), cmp.Compare(a.id, b.id))
+}
+
+func (s *scheduler) prefillNanos(q *sequence) int64 {
+	rate := s.rate
+	if rate == 0 {
+		rate = 1000 // only the proportion to the keys depends on it
+	}
+	return int64(float64(q.pending()) / rate * float64(time.Second))
+}
+
+// chunk is how many prompt tokens the step may take.
+func (s *scheduler) chunk() int {
+	n := s.info.NBatch - s.batch.decode
+	if s.batch.decode > 0 {
+		left := s.target.Seconds() - s.decodeSec
+		n = min(n, max(s.minChunk, int(left*s.rate)))
+	}
+	return n
+}
+
+// add plans the next n tokens of q.
+func (s *scheduler) add(q *sequence, n int) {
+	pos := len(q.slot.tokens)
+	if !q.begun {
+		q.begun, q.cached = true, pos
+		q.done = max(q.done, pos)
+		s.batch.begun = append(s.batch.begun, q)
+	}
+	s.batch.spans = append(s.batch.spans, Span{
+		Seq: q.slot.seq, Pos: pos, Tokens: q.tokens[pos : pos+n],
+		Sample: pos+n == len(q.tokens), Sampler: q.sampler,
+	})
+	s.batch.seqs = append(s.batch.seqs, q)
+}
+
+// sortSpans orders the batch by sequence number, which caches that are not
+// unified need.
+func (s *scheduler) sortSpans() {
+	b := &s.batch
+	for i := 1; i < len(b.spans); i++ {
+		for j := i; j > 0 && b.spans[j].Seq < b.spans[j-1].Seq; j-- {
+			b.spans[j], b.spans[j-1] = b.spans[j-1], b.spans[j]
+			b.seqs[j], b.seqs[j-1] = b.seqs[j-1], b.seqs[j]
+		}
+	}
+}
+
+// stuck reports whether somebody could go on if there were room.
+func (s *scheduler) stuck() bool {
+	for _, q := range s.running {
+		if !q.paused && q.leader == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// trust takes the cache at its word again, for a sequence that is alone and
+// would otherwise never go on: the decoder shall decide.
+func (s *scheduler) trust() bool {
+	if s.cells.limit == s.cells.size() {
+		return false
+	}
+	s.cells.limit = s.cells.size()
+	return true
+}
+
+// preempt sends the youngest of the least urgent sequences back to the queue;
+// its tokens so far are its prompt then. It refuses to do so to the only one.
+func (s *scheduler) preempt() bool {
+	if len(s.running) < 2 {
+		return false
+	}
+	victim := s.running[0]
+	for _, q := range s.running[1:] {
+		if q.class > victim.class || q.class == victim.class && q.id > victim.id {
+			victim = q
+		}
+	}
+	s.vacate(victim)
+	s.queue.push(victim)
+	s.stats.Preemptions++
+	return true
+}

@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the traces in testdata/plans anew")
+
+// TestPlanTraces runs the scripts in testdata/plans and compares what is
+// planned with what they say.
+//
+//	engine ctx=N seqs=N batch=N [separate] [rate=N] [decode=MS]
+//	submit NAME [class=N] [at=SECONDS] [max=N] prompt=a*40+b*10
+//	step               plan, evaluate, sample "." wherever it was asked
+//	steps N            N such steps, of which only preemptions are shown
+//	abort N            plan, but only the first N rows are evaluated
+//	noroom             plan, but the cache refuses
+//	cancel|pause|resume NAME
+//
+// Lines that begin with "|" are the plan.
+func TestPlanTraces(t *testing.T) {
+	files, err := filepath.Glob("testdata/plans/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no traces: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr := &trace{byName: map[string]*sequence{}, names: map[*sequence]string{}}
+			for line := range strings.Lines(string(want)) {
+				if strings.HasPrefix(line, "|") {
+					continue
+				}
+				tr.out.WriteString(line)
+				if err := tr.command(strings.Fields(line)); err != nil {
+					t.Fatalf("%s: %v", line, err)
+				}
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(tr.out.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got := tr.out.String(); got != string(want) {
+				t.Errorf("the trace differs (go test -update writes it anew):\n%s", got)
+			}
+		})
+	}
+}
+
+type trace struct {
+	s      *scheduler
+	out    strings.Builder
+	byName map[string]*sequence
+	names  map[*sequence]string
+}
+
+func (tr *trace) command(words []string) error {
+	if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+		return nil
+	}
+	args := map[string]string{}
+	for _, w := range words[1:] {
+		key, value, _ := strings.Cut(w, "=")
+		args[key] = value
+	}
+	number := func(key string, fallback int) int {
+		if v, err := strconv.Atoi(args[key]); err == nil {
+			return v
+		}
+		return fallback
+	}
+	switch words[0] {
+	case "engine":
+		_, separate := args["separate"]
+		info := Info{NCtx: number("ctx", 4096), NSeqMax: number("seqs", 4), NBatch: number("batch", 512), Unified: !separate}
+		info.NCtxSeq = info.NCtx
+		if separate {
+			info.NCtxSeq /= info.NSeqMax
+		}
+		tr.s = newScheduler(info, Options{}.withDefaults())
+		tr.s.rate, tr.s.decodeSec = float64(number("rate", 1000)), float64(number("decode", 20))/1000
+	case "submit":
+		tr.submit(words[1], args["prompt"], number("class", 0), number("at", 0), number("max", 1000))
+	case "step":
+		tr.plan()
+		tr.s.commit(OutcomeOK, nil)
+		tr.sample()
+	case "steps":
+		return tr.steps(words[1])
+	case "abort":
+		n, err := strconv.Atoi(words[1])
+		if err != nil {
+			return err
+		}
+		tr.abort(n)
+	case "noroom":
+		tr.plan()
+		fmt.Fprintf(&tr.out, "| refused, can go on: %v\n", tr.s.noRoom())
+	case "cancel":
+		tr.s.leave(tr.byName[words[1]])
+	case "pause", "resume":
+		tr.byName[words[1]].paused = words[0] == "pause"
+	default:
+		return fmt.Errorf("command %q is not known", words[0])
+	}
+	return nil
+}
+
+func (tr *trace) steps(count string) error {
+	n, err := strconv.Atoi(count)
+	for i := range n {
+		begin := tr.out.Len()
+		tr.plan()
+		shown := tr.out.String()[begin:]
+		kept := tr.out.String()[:begin]
+		tr.out.Reset()
+		tr.out.WriteString(kept)
+		if strings.Contains(shown, "preempted") {
+			fmt.Fprintf(&tr.out, "| in step %d:\n%s", i+1, shown)
+		}
+		tr.s.commit(OutcomeOK, nil)
+		tr.sample()
+	}
+	return err
+}
+
+func (tr *trace) submit(name, prompt string, class, at, maxTokens int) {
+	q := &sequence{id: uint64(len(tr.byName) + 1), class: class, maxTokens: maxTokens}
+	q.key = int64(time.Duration(at)*time.Second + time.Duration(class)*15*time.Second)
+	for _, part := range strings.Split(prompt, "+") {
+		letter, times, _ := strings.Cut(part, "*")
+		n, _ := strconv.Atoi(times)
+		for range max(1, n) {
+			q.tokens = append(q.tokens, Token(letter[0]))
+		}
+	}
+	q.nPrompt = len(q.tokens)
+	tr.byName[name], tr.names[q] = q, name
+	tr.s.queue.push(q)
+}
+
+func (tr *trace) plan() {
+	before := tr.s.stats
+	b := tr.s.plan()
+	if n := tr.s.stats.Preemptions - before.Preemptions; n > 0 {
+		fmt.Fprintf(&tr.out, "| preempted %d\n", n)
+	}
+	for _, op := range b.ops {
+		switch op.Kind {
+		case MemRemove:
+			fmt.Fprintf(&tr.out, "| remove %d [%d,%d)\n", op.Seq, op.P0, op.P1)
+		case MemCopy:
+			fmt.Fprintf(&tr.out, "| copy %d [%d,%d) to %d\n", op.Seq, op.P0, op.P1, op.Dst)
+		}
+	}
+	for i, s := range b.spans {
+		sample := ""
+		if s.Sample {
+			sample = " sample"
+		}
+		fmt.Fprintf(&tr.out, "| %s: seq %d, %d at %d%s\n", tr.names[b.seqs[i]], s.Seq, len(s.Tokens), s.Pos, sample)
+	}
+	var waiting []string
+	for _, q := range tr.s.queue.waiting {
+		waiting = append(waiting, tr.names[q])
+	}
+	for _, q := range tr.s.running {
+		if q.leader != nil {
+			waiting = append(waiting, fmt.Sprintf("%s(for %d of %s)", tr.names[q], q.waitLen, tr.names[q.leader]))
+		}
+	}
+	if len(waiting) > 0 {
+		fmt.Fprintf(&tr.out, "| waiting: %s\n", strings.Join(waiting, " "))
+	}
+	if b.rows() == 0 {
+		tr.out.WriteString("| nothing to evaluate\n")
+	}
+}
+
+func (tr *trace) sample() {
+	b := &tr.s.batch
+	for i, q := range slices.Clone(b.seqs) {
+		if !b.spans[i].Sample {
+			continue
+		}
+		q.tokens = append(q.tokens, '.')
+		if q.completion++; q.completion == q.maxTokens {
+			fmt.Fprintf(&tr.out, "| %s ends\n", tr.names[q])
+			tr.s.leave(q)
+		}
+	}
+}
+
+func (tr *trace) abort(rows int) {
+	tr.plan()
+	evaluated := map[int]int{}
+	for _, s := range tr.s.batch.spans {
+		n := min(rows, len(s.Tokens))
+		evaluated[s.Seq] = s.Pos + n
+		rows -= n
+	}
+	tr.s.commit(OutcomeAborted, func(seq int) int { return evaluated[seq] })
+}
