@@ -257,6 +257,9 @@ func (e *Engine) accept(q *sequence, r *Result, now time.Time) {
 	q.tokens = append(q.tokens, r.Token)
 	stopped := false
 	if r.EOG && !q.ignoreEOS {
+		if q.out.reasoning { // the turn ends before the model closed its reasoning
+			q.reasoning++
+		}
 		q.out.flush(1)
 		stopped = true
 	} else {

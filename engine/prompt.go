@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/jeantrail/jeantrail-ai"
@@ -13,11 +12,7 @@ import (
 func (e *Engine) tokenizePrompt(ctx context.Context, t *jeantrail.TextRequest) ([]Token, error) {
 	if t.Raw {
 		// Who leaves out the template writes the control tokens himself.
-		tokens, err := e.vocab.Tokenize(t.Prompt, true)
-		if err != nil {
-			return nil, fmt.Errorf("tokenize prompt: %w", err)
-		}
-		return tokens, nil
+		return e.tokenize([]chat.Segment{{Text: t.Prompt, Special: true}})
 	}
 	messages, err := conversation(t)
 	if err != nil {
