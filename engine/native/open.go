@@ -1,0 +1,148 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jeantrail/jeantrail-ai/engine"
+	"github.com/jeantrail/jeantrail-ai/llama"
+)
+
+// Options says what to open. One of Path and Data is set; zero values of the
+// rest are usable.
+type Options struct {
+	Path string // a GGUF file
+	Data string // a GGUF file's bytes
+
+	NCtx     int // KV cells in all; 0: what the model was trained with
+	NSeqMax  int // sequences; 0: 1
+	NBatch   int // most rows in a step; 0: 2048
+	NUBatch  int // most rows evaluated at once; 0: 512
+	NThreads int // 0: the physical cores that the process may use
+
+	// NGPULayers is how many layers go to a GPU: 0 none, -1 as many as fit.
+	NGPULayers int
+	// PerSequenceKV gives each sequence a KV stream of its own, NCtx/NSeqMax
+	// cells long. Without it all share NCtx cells, and copies are free.
+	PerSequenceKV bool
+	FlashAttn     string // "auto" (or ""), "on", "off"
+	TypeK, TypeV  string // "f16" (or ""), "f32", "q8_0"
+	// NoMmap reads the weights to memory instead of mapping the file.
+	NoMmap bool
+	// NoRepack keeps the weights as they are in the file: a faster start, slower
+	// prefill.
+	NoRepack bool
+	// CheckTensors validates all weights, which reads the whole file.
+	CheckTensors bool
+	// NoWarmUp leaves the first step to pay for memory touched the first time.
+	NoWarmUp bool
+}
+
+func parseFlashAttn(s string) (llama.FlashAttn, error) {
+	switch s {
+	case "", "auto":
+		return llama.FlashAttnAuto, nil
+	case "on":
+		return llama.FlashAttnOn, nil
+	case "off":
+		return llama.FlashAttnOff, nil
+	}
+	return 0, fmt.Errorf("flash attention %q is not known: use auto, on or off", s)
+}
+
+func parseKVType(s string) (llama.KVType, error) {
+	switch s {
+	case "", "f16":
+		return llama.KVF16, nil
+	case "f32":
+		return llama.KVF32, nil
+	case "q8_0":
+		return llama.KVQ8_0, nil
+	}
+	return 0, fmt.Errorf("KV cache type %q is not known: use f16, f32 or q8_0", s)
+}
+
+func (o Options) contextParams() (llama.ContextParams, error) {
+	flash, err1 := parseFlashAttn(o.FlashAttn)
+	typeK, err2 := parseKVType(o.TypeK)
+	typeV, err3 := parseKVType(o.TypeV)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return llama.ContextParams{}, err
+	}
+	if o.NGPULayers < -1 {
+		return llama.ContextParams{}, fmt.Errorf("%d GPU layers: use 0 for none or -1 for as many as fit", o.NGPULayers)
+	}
+	return llama.ContextParams{
+		NCtx: o.NCtx, NBatch: o.NBatch, NUBatch: o.NUBatch, NSeqMax: o.NSeqMax, NThreads: o.NThreads,
+		Unified: !o.PerSequenceKV, FlashAttn: flash, TypeK: typeK, TypeV: typeV,
+	}, nil
+}
+
+// Open loads a model and makes a context on it; it blocks until both are done.
+// progress, if not nil, is called with values from 0 to 1, from another goroutine
+// and never after Open returned. When ctx ends the load is abandoned.
+func Open(ctx context.Context, o Options, progress func(float64)) (*Decoder, error) {
+	cp, err := o.contextParams()
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	load := llama.LoadAuto
+	if o.NoMmap {
+		load = llama.LoadCopy
+	}
+	model, err := llama.LoadModel(ctx, llama.ModelParams{
+		Path: o.Path, Data: o.Data, GPULayers: o.NGPULayers, Load: load,
+		NoRepack: o.NoRepack, CheckTensors: o.CheckTensors, Fit: cp,
+	}, progress)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	lc, err := llama.NewContext(model, cp)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open model: %w", err), model.Close())
+	}
+	d := &Decoder{model: model, context: lc, vocab: vocab{model.Vocab()}, info: describe(o, model, lc)}
+	if !o.NoWarmUp {
+		if err := lc.WarmUp(); err != nil {
+			return nil, errors.Join(fmt.Errorf("open model: %w", err), d.Close())
+		}
+	}
+	return d, nil
+}
+
+func describe(o Options, model *llama.Model, lc *llama.Context) engine.Info {
+	m, c := model.Info(), lc.Info()
+	device := m.Device
+	if device == "" {
+		device = "CPU"
+	}
+	layers := m.NLayer + 1 // llama.cpp counts the output layer
+	return engine.Info{
+		Model: m.Name, Architecture: m.Architecture, Device: device,
+		LayersTotal: layers, LayersOffloaded: m.Offloaded,
+		FallbackReason: fallbackReason(o.NGPULayers, layers, m.Offloaded, llama.Devices()),
+		NCtx:           c.NCtx, NCtxSeq: c.NCtxSeq, NSeqMax: c.NSeqMax, NBatch: c.NBatch, NUBatch: c.NUBatch,
+		NCtxTrain: m.NCtxTrain, Unified: c.Unified, ChatTemplate: model.ChatTemplate(),
+		Threads: c.NThreads, ModelBytes: m.Bytes, KVBytes: c.KVBytes,
+	}
+}
+
+// fallbackReason says why fewer layers are on a GPU than were asked for.
+func fallbackReason(asked, total, offloaded int, devices []llama.Device) string {
+	wanted := asked
+	if asked < 0 || asked > total {
+		wanted = total
+	}
+	if offloaded >= wanted {
+		return ""
+	}
+	for _, d := range devices {
+		if d.Kind == llama.DeviceGPU || d.Kind == llama.DeviceIGPU {
+			return fmt.Sprintf("%d of %d layers are on %s: no more fit beside the context in its %d MiB of free memory",
+				offloaded, wanted, d.Description, d.FreeBytes>>20)
+		}
+	}
+	return "GPU layers were asked for, but this build or this machine has no GPU device (backends: " +
+		llama.BuildInfo().Backends + ")"
+}

@@ -1,0 +1,66 @@
+package native
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jeantrail/jeantrail-ai/llama"
+)
+
+// logEvery is how often llama.cpp's log is taken from its ring, which holds
+// thousands of lines.
+const logEvery = 250 * time.Millisecond
+
+// Build tells what the linked llama.cpp was made from and for.
+type Build struct {
+	Version, Tree, Key, CPU, Features, Backends, Flags string
+}
+
+// Device is something that can compute.
+type Device struct {
+	Name, Description     string
+	GPU                   bool
+	FreeBytes, TotalBytes int64
+}
+
+// CheckCPU reports in one line what this CPU lacks of what the program was built
+// for. Call it before anything else of this package.
+func CheckCPU() error { return llama.CheckCPU() }
+
+// SelfTest compares the linked llama.cpp with what the program was written for.
+func SelfTest() error { return llama.SelfTest() }
+
+// BuildInfo tells what the linked llama.cpp was made from and for.
+func BuildInfo() Build { return Build(llama.BuildInfo()) }
+
+// SystemInfo is llama.cpp's line about the CPU features it uses.
+func SystemInfo() string { return llama.SystemInfo() }
+
+// DefaultThreads is how many compute threads Options.NThreads 0 means.
+func DefaultThreads() int { return llama.DefaultThreads() }
+
+// SetCrashFile names the file for llama.cpp's last words, should it stop the
+// process.
+func SetCrashFile(path string) error { return llama.SetCrashFile(path) }
+
+// ForwardLog passes llama.cpp's log to logger until ctx ends.
+func ForwardLog(ctx context.Context, logger *slog.Logger) { llama.ForwardLog(ctx, logger, logEvery) }
+
+// Devices lists what can compute, with its memory.
+func Devices() []Device {
+	var out []Device
+	for _, d := range llama.Devices() {
+		out = append(out, Device{
+			Name: d.Name, Description: d.Description,
+			GPU:       d.Kind == llama.DeviceGPU || d.Kind == llama.DeviceIGPU,
+			FreeBytes: d.FreeBytes, TotalBytes: d.TotalBytes,
+		})
+	}
+	return out
+}
+
+// QuantizeQ4KM writes the GGUF file in, of F16 or F32 weights, as Q4_K_M at out.
+func QuantizeQ4KM(in, out string) error {
+	return llama.Quantize(in, out, llama.FTypeQ4KM, llama.DefaultThreads(), false)
+}

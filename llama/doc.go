@@ -1,0 +1,24 @@
+// Package llama is the cgo wall around llama.cpp: everything that is C lives
+// here, and nothing C leaves it.
+//
+// The C++ side is a shim (shim.h and shim_*.cpp) with opaque handles, integer
+// statuses and error texts. No exception crosses it, no call goes from C to Go,
+// and no Go pointer is kept by C. Data of a step crosses through arenas on the C
+// heap, so that a step is one cgo call that allocates nothing.
+//
+// Ownership. A [Model] is immutable after [LoadModel] and may be used by any
+// goroutine; a [Context] belongs to one goroutine, locked to its OS thread for
+// life, because OpenMP keeps a pool of compute threads for each thread that
+// starts a computation. [Context.Abort] and the sampler calls are the exceptions
+// and may come from anywhere. A Context holds its Model: [Model.Close] fails
+// with [ErrInUse] until its contexts are closed. Every Close is idempotent. A
+// value that is garbage-collected while open is reported, never freed.
+//
+// It may import the standard library, golang.org/x/sys and a CPU-feature
+// library; nothing of this module. Only engine/native imports it. Without cgo the
+// same API compiles and every entry returns [ErrNoCgo].
+//
+// What must never happen here: a scheduling decision, a callback into Go, a
+// lock held over a call into C, an argument that can abort the process reaching
+// llama.cpp unchecked.
+package llama
