@@ -1,0 +1,179 @@
+// Command benchmodel writes a Qwen3 model with random weights in a real shape,
+// to measure speed with:
+//
+//	go run ./build/benchmodel -shape 0.6b -o bench-0.6b.gguf
+//
+// The model knows nothing, but it is as fast and as large as the real one of
+// its shape, and the same seed gives the same file.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jeantrail/jeantrail-ai/build/benchmodel/qwen3"
+	"github.com/jeantrail/jeantrail-ai/llama"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg, err := parseFlags(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		err = run(ctx, cfg, os.Stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "benchmodel:", err)
+		os.Exit(1)
+	}
+}
+
+type config struct {
+	shape    qwen3.Shape
+	out      string
+	seed     uint64
+	vocab    string
+	template string
+	typ      llama.FType
+	typName  string
+	threads  int
+}
+
+func parseFlags(args []string, usage io.Writer) (config, error) {
+	var cfg config
+	var shape string
+	var layers int64
+	fs := flag.NewFlagSet("benchmodel", flag.ContinueOnError)
+	fs.SetOutput(usage)
+	fs.StringVar(&shape, "shape", "0.6b", "size of the model: "+strings.Join(qwen3.ShapeNames(), ", "))
+	fs.StringVar(&cfg.out, "o", "", "file to write (required)")
+	fs.Uint64Var(&cfg.seed, "seed", 1, "seed of the weights")
+	fs.Int64Var(&layers, "layers", 0, "number of layers, if not the shape's own")
+	fs.StringVar(&cfg.vocab, "vocab", "", "GGUF file with Qwen's vocabulary (default: the one in the llama.cpp source)")
+	fs.StringVar(&cfg.template, "template", "", "file with the chat template (default: Qwen3's in the llama.cpp source)")
+	fs.StringVar(&cfg.typName, "type", "Q4_K_M", "quantisation, or F16 for none")
+	fs.IntVar(&cfg.threads, "threads", 0, "threads that quantise (default: all cores)")
+	if err := fs.Parse(args); err != nil {
+		return cfg, err
+	}
+	if fs.NArg() > 0 {
+		return cfg, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if cfg.out == "" {
+		return cfg, errors.New("no output file: give one with -o PATH")
+	}
+	var err error
+	if cfg.shape, err = qwen3.ShapeByName(shape); err != nil {
+		return cfg, err
+	}
+	if layers < 0 || layers > 512 {
+		return cfg, fmt.Errorf("-layers %d: must be from 1 to 512, or 0 for the shape's own", layers)
+	}
+	if layers > 0 {
+		cfg.shape.Layers = layers
+	}
+	cfg.typName = strings.ToUpper(cfg.typName)
+	cfg.typ, err = fileType(cfg.typName)
+	return cfg, err
+}
+
+// run writes to temporary files beside the output and renames at the end, so
+// that the output is whole or absent.
+func run(ctx context.Context, cfg config, log io.Writer) (err error) {
+	opt, err := options(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(cfg.out), ".benchmodel-")
+	if err != nil {
+		return fmt.Errorf("make temporary folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	begun := time.Now()
+	done := filepath.Join(dir, "f16.gguf")
+	size, err := writeFile(ctx, done, opt)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "wrote %.2f billion random weights, %d MB in F16, in %.1f s\n",
+		float64(opt.Shape.Parameters(len(opt.Vocabulary.Tokens)))/1e9, size/1e6, time.Since(begun).Seconds())
+	if cfg.typ != llama.FTypeF16 {
+		begun = time.Now()
+		quantised := filepath.Join(dir, "quantised.gguf")
+		if err := quantise(ctx, done, quantised, cfg.typ, cfg.threads); err != nil {
+			return err
+		}
+		fmt.Fprintf(log, "quantised to %s in %.1f s\n", cfg.typName, time.Since(begun).Seconds())
+		done = quantised
+	}
+	if err := os.Rename(done, cfg.out); err != nil {
+		return fmt.Errorf("put model in place: %w", err)
+	}
+	fmt.Fprintln(log, cfg.out)
+	return nil
+}
+
+// options finds the vocabulary and the template. The tiny shape brings its own
+// vocabulary unless another is named.
+func options(ctx context.Context, cfg config) (qwen3.Options, error) {
+	opt := qwen3.Options{Shape: cfg.shape, Seed: cfg.seed}
+	own := cfg.shape.Name == "tiny" && cfg.vocab == ""
+	if cfg.template == "" || cfg.vocab == "" && !own {
+		src, err := llamaSource(ctx)
+		if err != nil {
+			return opt, err
+		}
+		if cfg.template == "" {
+			cfg.template = filepath.Join(src, "models", "templates", "Qwen-Qwen3-0.6B.jinja")
+		}
+		if cfg.vocab == "" {
+			cfg.vocab = filepath.Join(src, "models", "ggml-vocab-qwen2.gguf")
+		}
+	}
+	text, err := os.ReadFile(cfg.template)
+	if err != nil {
+		return opt, fmt.Errorf("read chat template: %w", err)
+	}
+	opt.Template = string(text)
+	if own {
+		opt.Vocabulary = qwen3.TinyVocabulary()
+		return opt, nil
+	}
+	opt.Vocabulary, err = qwen3.LoadVocabulary(cfg.vocab)
+	return opt, err
+}
+
+// llamaSource returns the folder of the pinned llama.cpp source, which
+// third_party/fetch prints after it has made sure of it.
+func llamaSource(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join("third_party", "fetch"))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("find the llama.cpp source (run this from the repository's root, or give -vocab and -template): %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func writeFile(ctx context.Context, path string, opt qwen3.Options) (size int64, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return 0, fmt.Errorf("create model file: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return qwen3.Write(ctx, f, opt)
+}

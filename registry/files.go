@@ -1,0 +1,211 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/registry/gguf"
+)
+
+// Facts are what the file of a model says about it.
+type Facts struct {
+	gguf.Summary
+	// KVBytesPerToken is the KV cache that one token of context takes, at F16.
+	KVBytesPerToken int64
+	// FixedBytes is what the model takes besides the KV cache: weights, and
+	// compute and output buffers at their default sizes.
+	FixedBytes int64
+}
+
+// MemoryBytes is what the model takes with a context of nCtx tokens in all.
+func (f Facts) MemoryBytes(nCtx int) int64 { return f.FixedBytes + f.KVBytesPerToken*int64(nCtx) }
+
+// Check reads and validates a model file without loading it. The error says
+// what is wrong with the file and what to do about it.
+func Check(path string) (Facts, error) {
+	file, err := gguf.Open(path)
+	if err != nil {
+		return Facts{}, wrap(path, err)
+	}
+	if err := gguf.Validate(file); err != nil {
+		return Facts{}, wrap(path, err)
+	}
+	// One context long enough that rounding does not show.
+	const sample = 4096
+	memory, err := gguf.EstimateMemory(file, gguf.MemoryOptions{Context: sample})
+	if err != nil {
+		return Facts{}, wrap(path, err)
+	}
+	return Facts{
+		Summary:         *gguf.Summarize(file),
+		KVBytesPerToken: memory.KV / sample,
+		FixedBytes:      memory.Total - memory.KV,
+	}, nil
+}
+
+// wrap makes a refusal of the reader into an error for a person.
+func wrap(path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return jeantrail.Errorf(jeantrail.CodeNotFound, "open model %s: there is no such file", path)
+	}
+	var refused *gguf.Error
+	if errors.As(err, &refused) {
+		e := jeantrail.Errorf(jeantrail.CodeInvalid, "open model %s: %s", filepath.Base(path), refused.Message)
+		e.Hint = refused.Hint
+		return e
+	}
+	return fmt.Errorf("open model %s: %w", path, err)
+}
+
+// Hash returns the SHA-256 of a file in hexadecimal. done, if not nil, is told
+// how many bytes of how many were read.
+func Hash(ctx context.Context, path string, done func(read, total int64)) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("hash model: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("hash model: %w", err)
+	}
+	h := sha256.New()
+	buf := make([]byte, 1<<20)
+	var read int64
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return "", err
+		}
+		n, err := f.Read(buf)
+		h.Write(buf[:n])
+		read += int64(n)
+		if done != nil {
+			done(read, info.Size())
+		}
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("hash model: %w", err)
+		}
+	}
+}
+
+// Import brings a model file into the models folder under a name: by a hard
+// link where the file system allows, else by a copy. The file is validated
+// first, copied under a temporary name, and gets its own name last, so that a
+// half-copied model is never seen.
+func (r *Registry) Import(ctx context.Context, source, name string, done func(copied, total int64)) (Entry, error) {
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(source), ".gguf")
+	}
+	if err := CheckName(name); err != nil {
+		return Entry{}, err
+	}
+	if _, err := Check(source); err != nil {
+		return Entry{}, err
+	}
+	if e, err := r.Resolve(name); err == nil {
+		return Entry{}, jeantrail.Errorf(jeantrail.CodeConflict, "there is a model %q already, at %s", name, e.Path).
+			WithHint("Choose another name: jeantrail-ai model import --name NAME FILE")
+	}
+	if err := os.MkdirAll(r.folder, 0o700); err != nil {
+		return Entry{}, fmt.Errorf("import model: %w", err)
+	}
+	target := filepath.Join(r.folder, name+".gguf")
+	if err := os.Link(source, target); err == nil {
+		return Entry{Name: name, Path: target}, nil
+	} else if errors.Is(err, fs.ErrExist) {
+		return Entry{}, jeantrail.Errorf(jeantrail.CodeConflict, "the file %s is there already", target)
+	}
+	if err := copyFile(ctx, source, target, done); err != nil {
+		return Entry{}, fmt.Errorf("import model: %w", err)
+	}
+	return Entry{Name: name, Path: target}, nil
+}
+
+// copyFile copies a file so that target is either whole or not there.
+func copyFile(ctx context.Context, source, target string, done func(copied, total int64)) error {
+	in, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	return writeWhole(target, func(w io.Writer) error {
+		var copied int64
+		for {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			n, err := io.CopyN(w, in, 4<<20)
+			copied += n
+			if done != nil {
+				done(copied, info.Size())
+			}
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// writeWhole writes a file under a temporary name in the same folder, flushes
+// it to the disk and renames it. Nothing is left behind on an error.
+func writeWhole(target string, write func(io.Writer) error) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(target), ".partial-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = tmp.Close() // a second close after a failed one changes nothing
+			_ = os.Remove(tmp.Name())
+		}
+	}()
+	if err = write(tmp); err != nil {
+		return err
+	}
+	if err = tmp.Sync(); err != nil {
+		return err
+	}
+	if err = tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), target)
+}
+
+// PlaceBuiltIn makes sure that the built-in model's file is at path with the
+// given content, and writes it if it is missing or differs: llama.cpp maps
+// models from files.
+func PlaceBuiltIn(path string, content []byte) error {
+	if old, err := os.ReadFile(path); err == nil && sha256.Sum256(old) == sha256.Sum256(content) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("place built-in model: %w", err)
+	}
+	err := writeWhole(path, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("place built-in model: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jeantrail/jeantrail-ai"
+)
+
+// Entry is a model as the configuration names it.
+type Entry struct {
+	Name    string
+	Aliases []string
+	Path    string
+	BuiltIn bool
+	NCtx    int // 0 means the context it was trained with
+}
+
+// Registry is a set of models. All methods may be called by any goroutine.
+type Registry struct {
+	folder string // the home's models folder
+	clock  func() time.Time
+
+	mu       sync.Mutex
+	fallback string // the default model's name
+	entries  []Entry
+	inspects map[string]inspection // by path
+	states   map[string]State      // by name
+}
+
+// State is what the holder of a model says about it.
+type State struct {
+	Status   jeantrail.ModelStatus
+	Progress float64 // 0 to 1
+	Problem  string
+	Engine   jeantrail.EngineInfo
+}
+
+// inspection is what a file held when it was last looked at. It is valid as
+// long as size and time of change are the same.
+type inspection struct {
+	size    int64
+	changed time.Time
+	at      time.Time
+	facts   Facts
+	err     error
+}
+
+// New makes a registry of the given entries; defaultName must be one of their
+// names or aliases. GGUF files in folder that no entry names are models too,
+// under the name of their file.
+func New(folder, defaultName string, entries []Entry) (*Registry, error) {
+	r := &Registry{
+		folder:   folder,
+		clock:    time.Now,
+		entries:  slices.Clone(entries),
+		inspects: make(map[string]inspection),
+		states:   make(map[string]State),
+	}
+	seen := make(map[string]string)
+	for _, e := range entries {
+		for _, name := range append([]string{e.Name}, e.Aliases...) {
+			if err := CheckName(name); err != nil {
+				return nil, err
+			}
+			if other, taken := seen[name]; taken {
+				return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "model name %q is used by %s and by %s", name, other, e.Name).
+					WithHint("Every name and alias under models: in config.yaml must be different.")
+			}
+			seen[name] = e.Name
+		}
+	}
+	entry, err := r.Resolve(defaultName)
+	if err != nil {
+		return nil, fmt.Errorf("default_model: %w", err)
+	}
+	r.fallback = entry.Name
+	return r, nil
+}
+
+// CheckName reports whether a model may have this name: a plain word of
+// letters, digits and ".-_:", which can never be read as a path.
+func CheckName(name string) error {
+	ok := name != "" && len(name) <= 128 && name[0] != '.' && name[0] != '-'
+	for _, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		ok = ok && (letter || strings.IndexByte(".-_:", c) >= 0)
+	}
+	if !ok {
+		return jeantrail.Errorf(jeantrail.CodeInvalid, "model name %q is not usable", name).
+			WithHint("Use letters, digits and . - _ : only, beginning with a letter or digit.")
+	}
+	return nil
+}
+
+// Default returns the default model's name.
+func (r *Registry) Default() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fallback
+}
+
+// Resolve finds the entry for a name or alias; "" is the default. The entry's
+// Name tells which model it really is.
+func (r *Registry) Resolve(name string) (Entry, error) {
+	entries := r.all()
+	if name == "" {
+		name = r.Default()
+	}
+	for _, e := range entries {
+		if e.Name == name || slices.Contains(e.Aliases, name) {
+			return e, nil
+		}
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name)
+	}
+	return Entry{}, jeantrail.Errorf(jeantrail.CodeNotFound, "there is no model %q", name).
+		WithHint("Installed models: %s. Add one with: jeantrail-ai model import FILE.gguf", strings.Join(names, ", "))
+}
+
+// all returns the configured entries and the files of the models folder.
+func (r *Registry) all() []Entry {
+	r.mu.Lock()
+	entries := slices.Clone(r.entries)
+	r.mu.Unlock()
+	known := make(map[string]bool)
+	for _, e := range entries {
+		known[filepath.Clean(e.Path)] = true
+		known[e.Name] = true
+		for _, a := range e.Aliases {
+			known[a] = true
+		}
+	}
+	files, err := os.ReadDir(r.folder)
+	if err != nil {
+		return entries // a home without a models folder has only what is configured
+	}
+	for _, f := range files {
+		name, isModel := strings.CutSuffix(f.Name(), ".gguf")
+		path := filepath.Join(r.folder, f.Name())
+		if !isModel || f.IsDir() || known[path] || known[name] || CheckName(name) != nil || !firstPart(name) {
+			continue
+		}
+		entries = append(entries, Entry{Name: name, Path: path})
+	}
+	return entries
+}
+
+// firstPart reports whether a file name is that of a whole model or of the
+// first part of a split one (NAME-00001-of-00003).
+func firstPart(name string) bool {
+	_, part, split := strings.Cut(name, "-of-")
+	return !split || len(part) != 5 || strings.HasSuffix(name, "-00001-of-"+part)
+}
+
+// SetState records what the holder of a model says about it.
+func (r *Registry) SetState(name string, s State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.states[name] = s
+}
+
+// List describes every model, the default first.
+func (r *Registry) List(ctx context.Context) []jeantrail.Model {
+	var models []jeantrail.Model
+	for _, e := range r.all() {
+		if ctx.Err() != nil {
+			return models
+		}
+		models = append(models, r.describe(e))
+	}
+	slices.SortStableFunc(models, func(a, b jeantrail.Model) int {
+		if a.Default != b.Default {
+			if a.Default {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return models
+}
+
+// Describe describes one model.
+func (r *Registry) Describe(e Entry) jeantrail.Model { return r.describe(e) }
+
+func (r *Registry) describe(e Entry) jeantrail.Model {
+	look := r.inspect(e.Path)
+	r.mu.Lock()
+	state, held := r.states[e.Name]
+	isDefault := e.Name == r.fallback
+	r.mu.Unlock()
+
+	s := look.facts
+	m := jeantrail.Model{
+		Name: e.Name, Aliases: e.Aliases, Default: isDefault, BuiltIn: e.BuiltIn,
+		Status: jeantrail.ModelAvailable, Path: e.Path, Bytes: look.size,
+		Architecture: s.Architecture, Quantization: s.Quantization, Parameters: s.Parameters,
+		Layers: s.Layers, NCtxTrain: s.ContextLength, NCtx: e.NCtx, CheckedAt: look.at,
+	}
+	if m.NCtx == 0 {
+		m.NCtx = s.ContextLength
+	}
+	if look.err == nil {
+		m.MemoryBytes = s.MemoryBytes(m.NCtx)
+	} else {
+		m.Status, m.Problem = jeantrail.ModelMissing, reason(look.err)
+	}
+	if held {
+		m.Status, m.Progress, m.Engine = state.Status, state.Progress, state.Engine
+		if state.Problem != "" {
+			m.Problem = state.Problem
+		}
+	}
+	return m
+}
+
+// reason is the sentence that a user is shown for a file that is not usable.
+func reason(err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "the file is not there"
+	}
+	return jeantrail.AsError(err).Message
+}
+
+// inspect looks at a file, or remembers what it saw if the file is unchanged.
+func (r *Registry) inspect(path string) inspection {
+	info, err := os.Stat(path)
+	if err != nil {
+		return inspection{err: err, at: r.clock()}
+	}
+	r.mu.Lock()
+	old, ok := r.inspects[path]
+	r.mu.Unlock()
+	if ok && old.size == info.Size() && old.changed.Equal(info.ModTime()) {
+		return old
+	}
+	look := inspection{size: info.Size(), changed: info.ModTime(), at: r.clock()}
+	look.facts, look.err = Check(path)
+	r.mu.Lock()
+	r.inspects[path] = look
+	r.mu.Unlock()
+	return look
+}
