@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jeantrail/jeantrail-ai"
+)
+
+// recoverPage is how many stored events Recover reads at once.
+const recoverPage = 1024
+
+// Recover closes the jobs that an earlier process left queued or running: they
+// become interrupted, keep what their event logs hold, and are charged for
+// exactly that; a job that never started costs nothing. It returns how many
+// jobs it closed. Jobs of this process are left alone, so that it may be called
+// at any time; an error about some jobs does not keep it from the others.
+func (g *Gateway) Recover(ctx context.Context) (int, error) {
+	jobs, err := g.opts.Store.Unfinished(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("recover jobs: %w", err)
+	}
+	closed := 0
+	var failures []error
+	for i := range jobs {
+		job := &jobs[i]
+		if g.task(job.ID) != nil {
+			continue
+		}
+		switch err := g.recoverJob(ctx, job); {
+		case err == nil:
+			closed++
+		case jeantrail.CodeOf(err) == jeantrail.CodeConflict:
+			// It was a job of this process that ended since the list was read.
+		default:
+			failures = append(failures, fmt.Errorf("recover job %s: %w", job.ID, err))
+		}
+	}
+	return closed, errors.Join(failures...)
+}
+
+func (g *Gateway) recoverJob(ctx context.Context, job *jeantrail.Job) error {
+	var log replay
+	if err := log.read(ctx, g.opts.Store, job.ID); err != nil {
+		return err
+	}
+	now := g.now()
+	result := log.result(job)
+	g.charge(job, result)
+	failure := interrupted("the program ended before the job was done", nil)
+	terminal := terminalEvent(jeantrail.StateInterrupted, now, result, failure)
+	terminal.JobID, terminal.Seq = job.ID, log.seq+1
+	ctx, cancel := context.WithTimeout(ctx, g.opts.SettleTimeout)
+	defer cancel()
+	return g.storeSettlement(ctx, jeantrail.Settlement{
+		JobID:    job.ID,
+		From:     job.State,
+		To:       jeantrail.StateInterrupted,
+		At:       now,
+		Result:   result,
+		Err:      failure,
+		Events:   []jeantrail.Event{terminal},
+		QueueFor: result.Timings.Queue,
+	})
+}
+
+// replay sums up a job's event log.
+type replay struct {
+	seq       int64
+	started   jeantrail.Event // zero if there is none
+	first     time.Time       // of the first token event
+	last      time.Time       // of the newest event
+	text      strings.Builder
+	reasoning strings.Builder
+	usage     jeantrail.Usage
+}
+
+func (p *replay) read(ctx context.Context, store Store, id string) error {
+	for {
+		events, err := store.Events(ctx, id, p.seq, recoverPage)
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		for i := range events {
+			p.add(&events[i])
+		}
+		if len(events) < recoverPage {
+			return nil
+		}
+	}
+}
+
+func (p *replay) add(ev *jeantrail.Event) {
+	p.seq, p.last = ev.Seq, ev.At
+	switch ev.Type {
+	case jeantrail.EventStarted:
+		p.started = *ev
+		p.usage.PromptTokens, p.usage.CachedTokens = ev.Prompt, ev.Cached
+	case jeantrail.EventToken:
+		if p.first.IsZero() {
+			p.first = ev.At
+		}
+		p.usage.CompletionTokens += ev.Tokens
+		if ev.Reasoning {
+			p.usage.ReasoningTokens += ev.Tokens
+			p.reasoning.WriteString(ev.Text)
+			return
+		}
+		p.text.WriteString(ev.Text)
+	}
+}
+
+// result is what the log shows of the work. The times end with the newest
+// event, because nobody knows when the process died.
+func (p *replay) result(job *jeantrail.Job) *jeantrail.Result {
+	r := &jeantrail.Result{
+		Model:        job.Model,
+		Text:         p.text.String(),
+		Reasoning:    p.reasoning.String(),
+		FinishReason: finishOf(jeantrail.StateInterrupted),
+		Usage:        p.usage,
+		Engine:       p.started.Engine,
+		Cache:        jeantrail.CacheOff,
+	}
+	if p.started.Model != "" {
+		r.Model = p.started.Model
+	}
+	setTimings(&r.Timings, job.CreatedAt, p.started.At, p.first, maxTime(p.last, job.CreatedAt))
+	return r
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jeantrail/jeantrail-ai"
+)
+
+// run is the goroutine of a task.
+func (g *Gateway) run(t *task) {
+	defer g.jobs.Done()
+	s := &sink{gateway: g, task: t}
+	result, err := s.work()
+	if result == nil {
+		result = new(jeantrail.Result)
+	}
+	g.settle(s, result, err)
+}
+
+// sink takes what a backend reports about one job, from one goroutine at a
+// time. When the backend has returned, its fields are the job's record.
+type sink struct {
+	gateway *Gateway
+	task    *task
+
+	started jeantrail.Event // zero if the backend never began
+	first   time.Time       // when the first token came
+	tokens  int             // sampled tokens that the log accounts for
+}
+
+func (s *sink) work() (*jeantrail.Result, error) {
+	t := s.task
+	if t.ctx.Err() != nil {
+		return nil, context.Cause(t.ctx)
+	}
+	job := t.job
+	return t.backend.Run(t.ctx, &job, s)
+}
+
+// Started implements Sink. It is the one report that is stored before it
+// returns, because the job's state changes with it.
+func (s *sink) Started(model string, engine jeantrail.EngineInfo, promptTokens, cachedTokens int) {
+	g, t := s.gateway, s.task
+	if !s.started.At.IsZero() {
+		g.opts.Logger.Error("backend reported the start of a job twice", slog.String("job", t.job.ID))
+		return
+	}
+	s.started = jeantrail.Event{
+		Type: jeantrail.EventStarted, At: g.now(), Model: model, Engine: engine,
+		Prompt: promptTokens, Cached: cachedTokens,
+	}
+	if err := g.storeStart(t, s.started); err != nil {
+		t.cancel(err)
+		return
+	}
+	t.setStarted(s.started.At)
+	g.begun()
+	job := t.job
+	job.State, job.StartedAt = jeantrail.StateRunning, s.started.At
+	g.opts.Observer.JobStarted(&job)
+}
+
+// storeStart moves the job to running in the store, after what was reported
+// while it was queued.
+func (g *Gateway) storeStart(t *task, started jeantrail.Event) error {
+	// The work has begun, also if somebody cancels it now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), g.opts.StoreTimeout)
+	defer cancel()
+	pending := t.feed.claim()
+	defer func() {
+		if t.feed.release() {
+			g.commit.mark(t)
+		}
+	}()
+	if len(pending) > 0 {
+		if err := g.opts.Store.Append(ctx, pending); err != nil {
+			return fmt.Errorf("store events: %w", err)
+		}
+		t.feed.stored(pending[len(pending)-1].Seq)
+	}
+	ev := t.feed.next(started)
+	if err := g.opts.Store.Start(ctx, t.job.ID, ev.At, ev); err != nil {
+		return fmt.Errorf("store start: %w", err)
+	}
+	t.feed.add(started)
+	t.feed.stored(ev.Seq)
+	return nil
+}
+
+// Token implements Sink.
+func (s *sink) Token(text string, reasoning bool, tokens int) {
+	at := s.gateway.now()
+	if s.first.IsZero() && tokens > 0 {
+		s.first = at
+	}
+	s.tokens += tokens
+	tell, hurry := s.task.feed.token(at, text, reasoning, tokens)
+	if tell {
+		s.gateway.commit.mark(s.task)
+	}
+	if hurry {
+		s.gateway.commit.hurry()
+	}
+}
+
+// Progress implements Sink.
+func (s *sink) Progress(p jeantrail.Progress) {
+	if s.task.feed.progress(s.gateway.now(), p) {
+		s.gateway.commit.mark(s.task)
+	}
+}

@@ -1,0 +1,178 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/gateway/ledger"
+)
+
+// How long settling waits before it asks a store again that had an error.
+const (
+	settleRetryFirst = 20 * time.Millisecond
+	settleRetryMost  = 500 * time.Millisecond
+)
+
+// settle is the second transaction: it closes the job with what the backend
+// returned. Neither the caller nor a cancelled job can stop it.
+func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
+	t := s.task
+	// Claimed for good: from here on nobody else stores events of this job.
+	pending := t.feed.claim()
+	state, failure := outcome(t.ctx, result.FinishReason, err)
+	if state == jeantrail.StateSucceeded && !t.running() {
+		// Its start could not be stored, or was never reported: a defect of the
+		// backend.
+		cause := cmp.Or(context.Cause(t.ctx), errors.New("the backend ended a job that it had not started"))
+		state, failure = jeantrail.StateFailed, jeantrail.AsError(cause)
+	}
+	now := g.now()
+	g.complete(s, result, state, now)
+	terminal := t.feed.add(terminalEvent(state, now, result, failure))
+	settlement := jeantrail.Settlement{
+		JobID:    t.job.ID,
+		From:     jeantrail.StateQueued,
+		To:       state,
+		At:       now,
+		Result:   result,
+		Err:      failure,
+		Events:   append(pending, terminal),
+		QueueFor: result.Timings.Queue,
+	}
+	if t.running() {
+		settlement.From = jeantrail.StateRunning
+	}
+	// Without the job's cancel, which is often why it is being settled.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), g.opts.SettleTimeout)
+	defer cancel()
+	if err := g.storeSettlement(ctx, settlement); err != nil {
+		g.giveUp(t, err)
+		return
+	}
+	final := t.job
+	final.State, final.StartedAt, final.FinishedAt = state, t.startedAt(), now
+	final.LastSeq, final.Result, final.Err = terminal.Seq, result, failure
+	t.feed.finish()
+	g.leave(t)
+	t.close(&final, nil)
+	if failure != nil && failure.Code == jeantrail.CodeInternal {
+		// The caller is told no more than the code; the cause must not be lost.
+		g.opts.Logger.Error("job failed", slog.String("job", final.ID), slog.Any("error", failure))
+	}
+	g.opts.Observer.JobFinished(&final)
+}
+
+// giveUp leaves a job open in the store, for Recover at the next start. Readers
+// and waiters are told, because nothing more will come.
+func (g *Gateway) giveUp(t *task, err error) {
+	g.opts.Logger.Error("settle job failed; the next start will close it",
+		slog.String("job", t.job.ID), slog.Any("error", err))
+	failure := unsettled(t.job.ID, err)
+	t.feed.abandon(failure)
+	g.leave(t)
+	t.close(nil, failure)
+}
+
+// storeSettlement settles, and tries again while that may help and ctx lasts.
+// It cannot settle twice: a job that is no longer in the state From is a
+// conflict, and nothing changes.
+func (g *Gateway) storeSettlement(ctx context.Context, s jeantrail.Settlement) error {
+	for wait := settleRetryFirst; ; wait = min(2*wait, settleRetryMost) {
+		err := g.opts.Store.Settle(ctx, s)
+		code := jeantrail.CodeOf(err)
+		if err == nil {
+			return nil
+		}
+		if code == jeantrail.CodeConflict || code == jeantrail.CodeNotFound {
+			return fmt.Errorf("settle job: %w", err)
+		}
+		pause := time.NewTimer(wait)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return fmt.Errorf("settle job: %w", err)
+		}
+	}
+}
+
+// complete fills in what the gateway knows better than the backend: the times
+// since admission, and the money.
+func (g *Gateway) complete(s *sink, r *jeantrail.Result, state jeantrail.State, end time.Time) {
+	t := s.task
+	// The log is the record; a backend that counted otherwise has a defect, and
+	// what cannot be shown is not charged.
+	if r.Usage.CompletionTokens != s.tokens {
+		g.opts.Logger.Error("backend's count of sampled tokens differs from what it reported",
+			slog.String("job", t.job.ID), slog.Int("counted", r.Usage.CompletionTokens), slog.Int("reported", s.tokens))
+		r.Usage.CompletionTokens = s.tokens
+	}
+	// Parts that exceed their whole could not be stored.
+	r.Usage.CachedTokens = min(r.Usage.CachedTokens, r.Usage.PromptTokens)
+	r.Usage.ReasoningTokens = min(r.Usage.ReasoningTokens, r.Usage.CompletionTokens)
+	if r.Model == "" {
+		r.Model = t.job.Model
+	}
+	if r.Cache == "" {
+		r.Cache = jeantrail.CacheOff
+	}
+	if r.Engine == (jeantrail.EngineInfo{}) {
+		r.Engine = s.started.Engine
+	}
+	if r.FinishReason == "" {
+		r.FinishReason = finishOf(state)
+	}
+	setTimings(&r.Timings, t.job.CreatedAt, t.startedAt(), s.first, end)
+	g.charge(&t.job, r)
+}
+
+func finishOf(s jeantrail.State) jeantrail.FinishReason {
+	switch s {
+	case jeantrail.StateSucceeded:
+		return jeantrail.FinishStop
+	case jeantrail.StateCancelled, jeantrail.StateInterrupted:
+		return jeantrail.FinishCancelled
+	default:
+		return jeantrail.FinishError
+	}
+}
+
+// setTimings fills in the times that count from the admission. A job that never
+// started has waited until its end. The clock may have been set back meanwhile.
+func setTimings(t *jeantrail.Timings, created, started, first, end time.Time) {
+	if started.IsZero() {
+		started = end
+	}
+	t.Queue, t.Total, t.FirstToken = max(0, started.Sub(created)), max(0, end.Sub(created)), 0
+	if !first.IsZero() {
+		t.FirstToken = max(0, first.Sub(created))
+	}
+}
+
+// charge puts the cost into a result. That it stays within the reservation
+// follows from bounds that hold; if a backend broke its bounds, the user does
+// not pay for it.
+func (g *Gateway) charge(job *jeantrail.Job, r *jeantrail.Result) {
+	amount := ledger.Charge(job.Price, r.Usage)
+	if amount > job.Reserved {
+		g.opts.Logger.Error("job used more than its bounds; charging what was reserved", slog.String("job", job.ID),
+			slog.Int64("used_micros", int64(amount)), slog.Int64("reserved_micros", int64(job.Reserved)))
+		amount = job.Reserved
+	}
+	r.Cost = jeantrail.Cost{Amount: amount, Reserved: job.Reserved}
+}
+
+// terminalEvent is the last entry of a job's log. A failed job's result is
+// with the job only.
+func terminalEvent(s jeantrail.State, at time.Time, r *jeantrail.Result, failure *jeantrail.Error) jeantrail.Event {
+	ev := jeantrail.Event{Type: jeantrail.EventOf(s), At: at, Err: failure}
+	if s != jeantrail.StateFailed {
+		ev.Result = r
+	}
+	return ev
+}

@@ -1,0 +1,42 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestCopyIsWholeOrNotThere tests the way that Import takes between file
+// systems, where no hard link can be made.
+func TestCopyIsWholeOrNotThere(t *testing.T) {
+	folder := t.TempDir()
+	source, target := filepath.Join(folder, "source"), filepath.Join(folder, "target")
+	content := make([]byte, 9<<20)
+	content[len(content)-1] = 7
+	if err := os.WriteFile(source, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	err := copyFile(ctx, source, target, func(copied, _ int64) { cancel(cause) })
+	if !errors.Is(err, cause) {
+		t.Errorf("a cancelled copy: %v", err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(folder, ".partial-*")); len(files) > 0 {
+		t.Errorf("a cancelled copy leaves %v", files)
+	}
+	if _, err := os.Stat(target); err == nil {
+		t.Error("a cancelled copy has its final name")
+	}
+
+	var last int64
+	if err := copyFile(t.Context(), source, target, func(copied, _ int64) { last = copied }); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(target)
+	if err != nil || len(got) != len(content) || got[len(got)-1] != 7 || last != int64(len(content)) {
+		t.Errorf("the copy has %d bytes, progress said %d: %v", len(got), last, err)
+	}
+}
