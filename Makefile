@@ -26,11 +26,11 @@ build: llama ## build the program into build/bin/jeantrail-ai
 	go build -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./cmd/jeantrail-ai
 
 .PHONY: test
-test: llama ## run every test
+test: llama peers ## run every test, those against llama-server included
 	go test -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: race
-race: llama ## run every test under the race detector
+race: llama peers ## run every test under the race detector
 	go test -race -timeout $(RACE_TIMEOUT) ./...
 
 .PHONY: fuzz-short
@@ -48,6 +48,20 @@ llama: setup ## fetch the pinned llama.cpp and build its archives, once
 .PHONY: peers
 peers: setup ## build llama-bench, llama-server and others from the same source into build/bin/peers
 	@third_party/build peers
+
+# Random weights in the shape of Qwen3-0.6B, for what needs a real size.
+LARGE_MODEL := build/llama/qwen3-0.6b-random.gguf
+
+$(LARGE_MODEL): | llama
+	go run ./build/benchmodel -shape 0.6b -o $@
+
+.PHONY: exact
+exact: peers $(LARGE_MODEL) ## compare greedy text with llama-server's on a model of real size
+	JEANTRAIL_TEST_LARGE_MODEL=$(CURDIR)/$(LARGE_MODEL) go test -v -count=1 -run TestSameText ./cmd/jeantrail-ai
+
+.PHONY: compare
+compare: build peers $(LARGE_MODEL) ## measure against llama-server and llama-bench, as ratios in one run
+	go run ./build/compare -model $(LARGE_MODEL)
 
 .PHONY: setup
 setup: ## install the tools that are missing, or say how

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/jeantrail/jeantrail-ai/engine/native"
+)
+
+func newConfigCommand(o *options) *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "See the settings in force", Args: args(cobra.NoArgs)}
+	cmd.AddCommand(o.jsonFlag(&cobra.Command{
+		Use: "show", Short: "Print each setting, its value and where that comes from", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			home, err := homeDir(o.home)
+			if err != nil {
+				return err
+			}
+			config, err := loadConfig(home, nil)
+			if err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(cmd.OutOrStdout(), map[string]any{
+					"home": home, "settings": config.values.Raw(), "sources": config.Sources, "notes": config.Notes,
+				})
+			}
+			t := newTable(cmd.OutOrStdout(), "SETTING", "VALUE", "FROM")
+			t.AppendRow(table.Row{"home", home, ""})
+			keys := config.values.Keys()
+			slices.Sort(keys)
+			for _, key := range keys {
+				t.AppendRow(table.Row{key, settingText(config.values.Get(key)), config.Sources[key]})
+			}
+			t.Render()
+			for _, note := range config.Notes {
+				fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
+			}
+			return nil
+		},
+	}))
+	return cmd
+}
+
+// settingText writes a value on one line.
+func settingText(value any) string {
+	if list, ok := value.([]string); ok {
+		return strings.Join(list, ", ")
+	}
+	return strings.TrimSpace(fmt.Sprint(value))
+}
+
+func newOpenAPICommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "openapi", Short: "Print the OpenAPI 3.1 description of the interface", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withSession(cmd.Context(), o, func(s *Session) error {
+				var doc map[string]any
+				if err := s.get(cmd.Context(), http.MethodGet, "/openapi.json", &doc); err != nil {
+					return err
+				}
+				return printJSON(cmd.OutOrStdout(), doc)
+			})
+		},
+	}
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version of this program and of what is built in", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b := native.BuildInfo()
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "jeantrail-ai %s\nllama.cpp %s (%s)\nbuilt for CPU %s, backends %s\n",
+				version, b.Version, b.Tree, b.CPU, b.Backends)
+			return err
+		},
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jeantrail/jeantrail-ai/engine/native"
+)
+
+// version is set by the build (-ldflags "-X main.version=…").
+var version = "dev"
+
+// errInterrupted is the cause of a context that a signal ended.
+var errInterrupted = errors.New("interrupted")
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// run is main without the exit, so that everything deferred happens.
+func run(args []string) int {
+	// Before anything else: a processor without what the archives were compiled
+	// for would end the process with an illegal instruction.
+	if err := native.CheckCPU(); err != nil {
+		printError(os.Stderr, err)
+		return exitUnavailable
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	o := &options{}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	go o.interrupts.watch(ctx, signals, func() { cancel(errInterrupted) })
+	root := newRootCommand(o)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	printError(os.Stderr, err)
+	return exitCode(err)
+}
+
+// options are what all commands share.
+type options struct {
+	home       string
+	json       bool
+	interrupts interrupts
+}
+
+// interrupts decides what Ctrl-C stops: the whole command, unless a part of it
+// has asked to be stopped instead.
+type interrupts struct {
+	mu   sync.Mutex
+	part context.CancelCauseFunc
+}
+
+// watch stops the part or the whole at each signal until ctx ends. Only Ctrl-C
+// is for a part; a request to terminate is always for the whole.
+func (i *interrupts) watch(ctx context.Context, signals <-chan os.Signal, whole func()) {
+	for {
+		select {
+		case s := <-signals:
+			i.mu.Lock()
+			part := i.part
+			i.mu.Unlock()
+			if part != nil && s == os.Interrupt {
+				part(errInterrupted)
+				continue
+			}
+			whole()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// catch returns a context that Ctrl-C ends instead of the command, until
+// release is called.
+func (i *interrupts) catch(ctx context.Context) (part context.Context, release func()) {
+	part, cancel := context.WithCancelCause(ctx)
+	i.mu.Lock()
+	i.part = cancel
+	i.mu.Unlock()
+	return part, func() {
+		i.mu.Lock()
+		i.part = nil
+		i.mu.Unlock()
+		cancel(nil)
+	}
+}
+
+func newRootCommand(o *options) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "jeantrail-ai",
+		Short: "Every local AI model on this machine, for one desktop app",
+		Long: "jeantrail-ai loads Qwen3 models (GGUF) in its own process and serves them to a desktop app\n" +
+			"over HTTP, SSE and WebSocket on this machine only, with every job and its cost on record.\n\n" +
+			"Begin with:  jeantrail-ai serve",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.PersistentFlags().StringVar(&o.home, "home", "", "folder for models, jobs and settings (JEANTRAIL_HOME)")
+	root.AddCommand(
+		newServeCommand(o), newGenerateCommand(o), newChatCommand(o), newModelCommand(o), newBenchCommand(o),
+		newJobCommand(o), newConfigCommand(o), newOpenAPICommand(o), newVersionCommand(),
+	)
+	return root
+}
+
+// args wraps a cobra argument check so that its error counts as wrong usage.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, a []string) error {
+		if err := check(cmd, a); err != nil {
+			return errUsage{err}
+		}
+		return nil
+	}
+}
+
+// jsonFlag adds --json to a command.
+func (o *options) jsonFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON instead of text")
+	return cmd
+}

@@ -1,0 +1,239 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/jeantrail/jeantrail-ai"
+)
+
+// encodeJSON writes v without escaping <, > and &, which only makes text
+// longer where no HTML is near, and without a final newline.
+func encodeJSON(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte{'\n'}), nil
+}
+
+// wireTime writes a time as RFC 3339 in UTC with milliseconds, "" for none.
+func wireTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
+// millis writes a duration in milliseconds with three decimals.
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
+type wireUsage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	CachedTokens     int `json:"cached_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+	ReasoningTokens  int `json:"reasoning_tokens"`
+}
+
+type wireCost struct {
+	AmountMicros   int64  `json:"amount_micros" doc:"Micro-dollars: 1000000 is one US dollar."`
+	USD            string `json:"usd" doc:"The same amount in dollars, with six decimals."`
+	ReservedMicros int64  `json:"reserved_micros" doc:"What was held for the job while it ran."`
+}
+
+func costOf(c jeantrail.Cost) wireCost {
+	return wireCost{AmountMicros: int64(c.Amount), USD: c.Amount.USD(), ReservedMicros: int64(c.Reserved)}
+}
+
+type wireTimings struct {
+	QueueMS         float64 `json:"queue_ms"`
+	PromptMS        float64 `json:"prompt_ms"`
+	FirstTokenMS    float64 `json:"first_token_ms"`
+	TotalMS         float64 `json:"total_ms"`
+	TokensPerSecond float64 `json:"tokens_per_second"`
+}
+
+type wireEngine struct {
+	Device          string `json:"device"`
+	LayersOffloaded int    `json:"layers_offloaded"`
+	NCtx            int    `json:"n_ctx"`
+	FallbackReason  string `json:"fallback_reason,omitempty"`
+}
+
+func engineOf(e jeantrail.EngineInfo) wireEngine {
+	return wireEngine{Device: e.Device, LayersOffloaded: e.LayersOffloaded, NCtx: e.NCtx, FallbackReason: e.FallbackReason}
+}
+
+// wireResult is what a job gave: the answer to POST /generate, and the result
+// in a terminal event and in a job.
+type wireResult struct {
+	JobID          string      `json:"job_id" format:"uuid"`
+	Status         string      `json:"status"`
+	Model          string      `json:"model" doc:"The model that answered."`
+	RequestedModel string      `json:"requested_model" doc:"The model that was asked for; empty if none was."`
+	Text           string      `json:"text"`
+	Reasoning      string      `json:"reasoning,omitempty"`
+	FinishReason   string      `json:"finish_reason" enum:"stop,length,cancelled,budget,error"`
+	Truncated      bool        `json:"truncated" doc:"The text ended because a limit was reached."`
+	Usage          wireUsage   `json:"usage"`
+	Cost           wireCost    `json:"cost"`
+	Timings        wireTimings `json:"timings"`
+	Engine         wireEngine  `json:"engine"`
+	Cache          string      `json:"cache" enum:"hit,miss,off"`
+	RulesApplied   []string    `json:"rules_applied" nullable:"false"`
+}
+
+// resultOf joins a result with what only its job knows.
+func resultOf(jobID, requested string, state jeantrail.State, r *jeantrail.Result) *wireResult {
+	out := &wireResult{
+		JobID: jobID, Status: string(state), Model: r.Model, RequestedModel: requested,
+		Text: r.Text, Reasoning: r.Reasoning, FinishReason: string(r.FinishReason), Truncated: r.Truncated,
+		Usage: wireUsage(r.Usage), Cost: costOf(r.Cost), Engine: engineOf(r.Engine),
+		Cache: string(r.Cache), RulesApplied: r.RulesApplied,
+		Timings: wireTimings{
+			QueueMS: millis(r.Timings.Queue), PromptMS: millis(r.Timings.Prompt),
+			FirstTokenMS: millis(r.Timings.FirstToken), TotalMS: millis(r.Timings.Total),
+			TokensPerSecond: math.Round(r.Timings.TokensPerSecond*100) / 100,
+		},
+	}
+	if out.Cache == "" {
+		out.Cache = string(jeantrail.CacheOff)
+	}
+	if out.RulesApplied == nil {
+		out.RulesApplied = []string{}
+	}
+	return out
+}
+
+// wireEvent is one entry of a job's log. Which fields are there depends on type.
+type wireEvent struct {
+	Seq     int64  `json:"seq" doc:"Number of the stored event, from 1."`
+	Type    string `json:"type" enum:"queued,started,progress,token,stage,artifact,alert,done,failed,cancelled,interrupted"`
+	JobID   string `json:"job_id" format:"uuid"`
+	At      string `json:"at" format:"date-time"`
+	Partial bool   `json:"partial,omitempty" doc:"A live piece of the token event that seq will number; the stored event follows with only the text that no piece carried."`
+
+	Position     *int        `json:"position,omitempty" doc:"queued: jobs ahead"`
+	Model        string      `json:"model,omitempty" doc:"started"`
+	Engine       *wireEngine `json:"engine,omitempty" doc:"started"`
+	PromptTokens *int        `json:"prompt_tokens,omitempty" doc:"started"`
+	CachedTokens *int        `json:"cached_tokens,omitempty" doc:"started"`
+	Text         *string     `json:"text,omitempty" doc:"token"`
+	Reasoning    bool        `json:"reasoning,omitempty" doc:"token: the text is reasoning"`
+	Tokens       *int        `json:"tokens,omitempty" doc:"token: sampled tokens that the event accounts for"`
+	Stage        string      `json:"stage,omitempty" doc:"progress"`
+	Done         *int64      `json:"done,omitempty" doc:"progress"`
+	Total        *int64      `json:"total,omitempty" doc:"progress"`
+	Unit         string      `json:"unit,omitempty" doc:"progress"`
+	Result       *wireResult `json:"result,omitempty" doc:"done, cancelled, interrupted"`
+	Error        *problem    `json:"error,omitempty" doc:"failed, interrupted"`
+}
+
+// eventOf puts an event on the wire. requested is the model that the job asked for.
+func eventOf(e *jeantrail.Event, requested string) *wireEvent {
+	out := &wireEvent{Seq: e.Seq, Type: string(e.Type), JobID: e.JobID, At: wireTime(e.At), Partial: e.Partial}
+	switch e.Type {
+	case jeantrail.EventQueued:
+		out.Position = &e.Position
+	case jeantrail.EventStarted:
+		engine := engineOf(e.Engine)
+		out.Model, out.Engine, out.PromptTokens, out.CachedTokens = e.Model, &engine, &e.Prompt, &e.Cached
+	case jeantrail.EventToken:
+		out.Text, out.Reasoning, out.Tokens = &e.Text, e.Reasoning, &e.Tokens
+	case jeantrail.EventProgress:
+		out.Stage, out.Unit = e.Progress.Stage, e.Progress.Unit
+		out.Done, out.Total = &e.Progress.Done, &e.Progress.Total
+	}
+	if e.Result != nil {
+		out.Result = resultOf(e.JobID, requested, stateOf(e.Type), e.Result)
+	}
+	if e.Err != nil {
+		out.Error = newProblem(e.Err, e.JobID)
+	}
+	return out
+}
+
+// stateOf is the inverse of jeantrail.EventOf for terminal events.
+func stateOf(t jeantrail.EventType) jeantrail.State {
+	for _, s := range jeantrail.States() {
+		if s.Terminal() && jeantrail.EventOf(s) == t {
+			return s
+		}
+	}
+	return jeantrail.StateRunning
+}
+
+type wireLinks struct {
+	Self   string `json:"self"`
+	Events string `json:"events"`
+	Cancel string `json:"cancel" doc:"Send DELETE there."`
+}
+
+func linksOf(id string) wireLinks {
+	self := "/job/" + id
+	return wireLinks{Self: self, Events: self + "/events", Cancel: self}
+}
+
+// wireAccepted answers a job that goes on without its caller.
+type wireAccepted struct {
+	JobID  string    `json:"job_id" format:"uuid"`
+	Status string    `json:"status"`
+	Links  wireLinks `json:"links"`
+}
+
+// wireJob is a job as GET /job/{id} shows it; a listing leaves out the request
+// and the result.
+type wireJob struct {
+	JobID          string           `json:"job_id" format:"uuid"`
+	Kind           string           `json:"kind"`
+	Status         string           `json:"status" enum:"queued,running,succeeded,failed,cancelled,interrupted"`
+	UserID         string           `json:"user_id"`
+	Model          string           `json:"model"`
+	RequestedModel string           `json:"requested_model"`
+	Priority       string           `json:"priority"`
+	Async          bool             `json:"async"`
+	TaskType       string           `json:"task_type,omitempty"`
+	CreatedAt      string           `json:"created_at" format:"date-time"`
+	StartedAt      string           `json:"started_at,omitempty" format:"date-time"`
+	FinishedAt     string           `json:"finished_at,omitempty" format:"date-time"`
+	LastSeq        int64            `json:"last_seq" doc:"Number of the newest stored event."`
+	Cost           wireCost         `json:"cost"`
+	Usage          *wireUsage       `json:"usage,omitempty"`
+	Request        *generateRequest `json:"request,omitempty"`
+	Result         *wireResult      `json:"result,omitempty"`
+	Error          *problem         `json:"error,omitempty"`
+	Links          wireLinks        `json:"links"`
+}
+
+// jobSummary is a job without request and result.
+func jobSummary(j *jeantrail.Job) *wireJob {
+	out := &wireJob{
+		JobID: j.ID, Kind: string(j.Kind), Status: string(j.State), UserID: j.UserID,
+		Model: j.Model, RequestedModel: j.RequestedModel, Priority: string(j.Priority), Async: j.Async,
+		TaskType: j.Request.TaskType, CreatedAt: wireTime(j.CreatedAt), StartedAt: wireTime(j.StartedAt),
+		FinishedAt: wireTime(j.FinishedAt), LastSeq: j.LastSeq, Links: linksOf(j.ID),
+		Cost: costOf(jeantrail.Cost{Reserved: j.Reserved}),
+	}
+	if j.Result != nil {
+		usage := wireUsage(j.Result.Usage)
+		out.Cost, out.Usage = costOf(j.Result.Cost), &usage
+	}
+	if j.Err != nil {
+		out.Error = newProblem(j.Err, j.ID)
+	}
+	return out
+}
+
+// jobDetail is all of a job.
+func jobDetail(j *jeantrail.Job) *wireJob {
+	out := jobSummary(j)
+	out.Request = requestBody(&j.Request)
+	if j.Result != nil {
+		out.Result = resultOf(j.ID, j.RequestedModel, j.State, j.Result)
+	}
+	return out
+}
