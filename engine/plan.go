@@ -205,14 +205,21 @@ func (s *scheduler) prefillNanos(q *sequence) int64 {
 	return int64(float64(q.pending()) / rate * float64(time.Second))
 }
 
-// chunk is how many prompt tokens the step may take.
+// chunk is how many prompt tokens the step may take. With nobody decoding that
+// is what the decoder evaluates at once: more would gain no speed, and would
+// make the first of several prompts wait for the last.
 func (s *scheduler) chunk() int {
-	n := s.info.NBatch - s.batch.decode
-	if s.batch.decode > 0 {
-		left := s.target.Seconds() - s.decodeSec
-		n = min(n, max(s.minChunk, int(left*s.rate)))
+	if s.batch.decode == 0 {
+		return min(s.info.NBatch, max(s.info.NUBatch, s.minChunk))
 	}
-	return n
+	least := s.minChunk
+	if !s.info.Unified {
+		// llama.cpp evaluates the first token of the prompt together with the
+		// decoding rows, and the rest by itself.
+		least++
+	}
+	left := s.target.Seconds() - s.decodeSec
+	return min(s.info.NBatch-s.batch.decode, max(least, int(left*s.rate)))
 }
 
 // add plans the next n tokens of q.

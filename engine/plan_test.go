@@ -85,7 +85,7 @@ func (tr *trace) command(words []string) error {
 	switch words[0] {
 	case "engine":
 		_, separate := args["separate"]
-		info := Info{NCtx: number("ctx", 4096), NSeqMax: number("seqs", 4), NBatch: number("batch", 512), Unified: !separate}
+		info := Info{NCtx: number("ctx", 4096), NSeqMax: number("seqs", 4), NBatch: number("batch", 512), NUBatch: number("ubatch", number("batch", 512)), Unified: !separate}
 		info.NCtxSeq = info.NCtx
 		if separate {
 			info.NCtxSeq /= info.NSeqMax
