@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -93,7 +94,7 @@ func (p *peer) complete(ctx context.Context, prompt string, n int) (string, erro
 		Content string `json:"content"`
 	}
 	err := postJSON(ctx, p.base+"/completion", map[string]any{
-		"prompt": prompt, "n_predict": n, "temperature": 0, "cache_prompt": false, "ignore_eos": true,
+		"prompt": prompt, "n_predict": n, "temperature": 0, "cache_prompt": false,
 	}, &answer)
 	return answer.Content, err
 }
@@ -154,12 +155,29 @@ func questions() []string {
 	}
 }
 
+// templated are the questions as the model was trained to see them. A model
+// this small is sure of itself only there: elsewhere two tokens are often all
+// but equally likely, and how rows are batched decides between them.
+func templated() []string {
+	var prompts []string
+	for _, q := range plain() {
+		prompts = append(prompts, "<|im_start|>user\n"+q+"<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
+	}
+	return prompts
+}
+
+// plain are the questions without control tokens. The peer reads those in what
+// a user writes; that we do not is tested elsewhere.
+func plain() []string {
+	return slices.DeleteFunc(questions(), func(q string) bool { return has(q, "<|") })
+}
+
 // generator asks one side for a greedy text.
 type generator func(ctx context.Context, prompt string) (string, error)
 
 func (in *instance) raw(n int) generator {
 	return func(ctx context.Context, prompt string) (string, error) {
-		return in.generate(ctx, map[string]any{"prompt": prompt, "raw": true, "ignore_eos": true, "max_tokens": n, "temperature": 0})
+		return in.generate(ctx, map[string]any{"prompt": prompt, "raw": true, "max_tokens": n, "temperature": 0})
 	}
 }
 
@@ -224,18 +242,10 @@ func TestSameTextAsLlamaServer(t *testing.T) {
 	in := startSidecar(t, t.TempDir())
 	in.modelReady()
 	const n = 64
-	compare(t, "completion", questions(), alone(t, in.raw(n), questions()),
-		alone(t, func(ctx context.Context, prompt string) (string, error) { return p.complete(ctx, prompt, n) }, questions()))
-	// The peer reads control tokens in what a user writes; that we do not is
-	// tested elsewhere.
-	var chats []string
-	for _, q := range questions() {
-		if !has(q, "<|") {
-			chats = append(chats, q)
-		}
-	}
-	compare(t, "chat", chats, alone(t, in.ask(n), chats),
-		alone(t, func(ctx context.Context, prompt string) (string, error) { return p.chat(ctx, prompt, n) }, chats))
+	compare(t, "completion", templated(), alone(t, in.raw(n), templated()),
+		alone(t, func(ctx context.Context, prompt string) (string, error) { return p.complete(ctx, prompt, n) }, templated()))
+	compare(t, "chat", plain(), alone(t, in.ask(n), plain()),
+		alone(t, func(ctx context.Context, prompt string) (string, error) { return p.chat(ctx, prompt, n) }, plain()))
 }
 
 // TestSameTextOnALargeModel does the same on the model that the variable names:
@@ -274,7 +284,7 @@ func compare(t *testing.T, kind string, prompts, ours, theirs []string) {
 // the peer's own batched run says the same as its single one.
 func TestManyAtOnceSayTheSameAsAlone(t *testing.T) {
 	const n = 48
-	prompts := questions()[:16]
+	prompts := templated()[:16]
 	p := startPeer(t, builtInFile(t), 16, 512)
 	theirs := func(ctx context.Context, prompt string) (string, error) { return p.complete(ctx, prompt, n) }
 	theirAlone, theirTogether := alone(t, theirs, prompts), together(t, theirs, prompts)

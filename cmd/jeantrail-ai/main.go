@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -31,6 +32,9 @@ func run(args []string) int {
 		printError(os.Stderr, err)
 		return exitUnavailable
 	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), leastProcs))
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	o := &options{}
@@ -47,6 +51,11 @@ func run(args []string) int {
 	printError(os.Stderr, err)
 	return exitCode(err)
 }
+
+// leastProcs is how many goroutines may run at once at the least. The engine's
+// thread gives its place up during each step and must get one back at once; on a
+// machine with two cores it would wait behind two requests.
+const leastProcs = 4
 
 // options are what all commands share.
 type options struct {

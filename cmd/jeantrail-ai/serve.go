@@ -39,6 +39,7 @@ func newServeCommand(o *options) *cobra.Command {
 	f.BoolVar(&so.sidecar, "sidecar", false, "launched by an app: handshake on standard output, a token for every call, end with the app")
 	f.IntVar(&so.parentPID, "parent-pid", 0, "end when the process with this id ends")
 	f.IntVar(&so.port, "port", -1, "port to listen on, 0 for a free one (default: that of listen)")
+	f.Lookup("port").DefValue = "" // the help would show -1
 	setting(cmd, "listen", "listen", "", "address to listen on (default 127.0.0.1:3001)")
 	setting(cmd, "model", "default_model", "", "the default model")
 	setting(cmd, "log-level", "log_level", "", "debug, info, warn or error")
