@@ -13,6 +13,10 @@ import (
 	"github.com/tmaxmax/go-sse"
 )
 
+// client opens a connection for each request: llama-server closes idle ones
+// after five seconds, and a request that meets such a one is lost.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // taken is what one streamed answer took.
 type taken struct {
 	first time.Duration // to the first token
@@ -33,7 +37,7 @@ func (s *server) stream(ctx context.Context, prompt string, n int) (taken, error
 	}
 	req.Header.Set("Content-Type", "application/json")
 	begin := time.Now()
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return taken{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,7 @@ func (t *table) add(figure, contender string, value float64) {
 		t.values[figure] = make(map[string][]float64)
 	}
 	t.values[figure][contender] = append(t.values[figure][contender], value)
+	fmt.Fprintf(os.Stderr, "  %-50s %-22s %.2f\n", figure, contender, value)
 }
 
 // The names of the figures; in those that end in "s" or "MiB" less is better.
@@ -43,7 +45,7 @@ const genTokens = 64
 // bench asks llama-bench for its pp512 and tg figures.
 func (t *table) bench(ctx context.Context, s settings) error {
 	out, err := exec.CommandContext(ctx, filepath.Join(s.peers, "llama-bench"), "-m", s.model, "-p", "512", "-n", strconv.Itoa(genTokens),
-		"-r", "3", "-t", strconv.Itoa(s.threads), "-fa", "1", "-o", "json").Output()
+		"-r", "2", "-t", strconv.Itoa(s.threads), "-fa", "1", "-o", "json").Output()
 	if err != nil {
 		return fmt.Errorf("llama-bench: %w", err)
 	}
