@@ -20,8 +20,8 @@ var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 // taken is what one streamed answer took.
 type taken struct {
 	first time.Duration // to the first token
-	total time.Duration
-	count int // tokens
+	last  time.Duration // to the last token; what follows it is not decoding
+	count int           // tokens
 }
 
 // stream asks for n tokens and reads them all.
@@ -51,23 +51,27 @@ func (s *server) stream(ctx context.Context, prompt string, n int) (taken, error
 		if err != nil {
 			return t, err
 		}
-		if t.first == 0 && hasToken(event.Data) {
-			t.first = time.Since(begin)
+		if !hasToken(event.Data) {
+			continue
+		}
+		t.last = time.Since(begin)
+		if t.first == 0 {
+			t.first = t.last
 		}
 	}
-	t.total, t.count = time.Since(begin), n
+	t.count = n
 	return t, nil
 }
 
 // hasToken tells a token from the events around it. Both servers stream pieces
-// of text; theirs are called content. An empty piece is a token whose bytes are
-// held back, which counts as well.
+// of text; theirs are called content. A piece without text is one whose bytes
+// are held back, or only closes what was sent.
 func hasToken(data string) bool {
 	var e struct {
-		Type    string  `json:"type"`
-		Content *string `json:"content"`
+		Text    string `json:"text"`
+		Content string `json:"content"`
 	}
-	return json.Unmarshal([]byte(data), &e) == nil && (e.Type == "token" || e.Content != nil)
+	return json.Unmarshal([]byte(data), &e) == nil && e.Text+e.Content != ""
 }
 
 // many streams the prompts at once; it returns the whole time and each answer's.

@@ -81,6 +81,9 @@ func (t *table) serve(ctx context.Context, s settings, c contender) error {
 	if err := t.single(ctx, srv); err != nil {
 		return err
 	}
+	if s.quick {
+		return nil
+	}
 	for _, clients := range []int{4, 8, 16} {
 		if err := t.streams(ctx, srv, clients); err != nil {
 			return err
@@ -97,19 +100,23 @@ func (t *table) serve(ctx context.Context, s settings, c contender) error {
 	return nil
 }
 
-// single takes decode and prefill of one stream. Decode counts from the first
-// token on, prefill up to it.
+// single takes decode and prefill of one stream, the median of three. Decode
+// counts from the first token to the last, prefill up to the first.
 func (t *table) single(ctx context.Context, srv *server) error {
-	a, err := srv.stream(ctx, "One stream alone", genTokens)
-	if err != nil {
-		return err
+	var decode, prefill []float64
+	for i := range 3 {
+		a, err := srv.stream(ctx, fmt.Sprintf("%d: one stream alone", i), genTokens)
+		if err != nil {
+			return err
+		}
+		decode = append(decode, float64(a.count-1)/(a.last-a.first).Seconds())
+		if a, err = srv.stream(ctx, words(fmt.Sprintf("prefill%d", i), 512), 1); err != nil {
+			return err
+		}
+		prefill = append(prefill, 512/a.first.Seconds())
 	}
-	t.add(figDecode, srv.name, float64(a.count-1)/(a.total-a.first).Seconds())
-	a, err = srv.stream(ctx, words("prefill", 512), 1)
-	if err != nil {
-		return err
-	}
-	t.add(figPrefill, srv.name, 512/a.first.Seconds())
+	t.add(figDecode, srv.name, median(decode))
+	t.add(figPrefill, srv.name, median(prefill))
 	return nil
 }
 

@@ -21,6 +21,7 @@ type settings struct {
 	model, ours, peers string
 	rounds, threads    int
 	slots, nCtx        int
+	quick              bool
 }
 
 func main() {
@@ -32,6 +33,7 @@ func main() {
 	flag.IntVar(&s.threads, "threads", runtime.NumCPU(), "compute threads, the same for all")
 	flag.IntVar(&s.slots, "slots", 8, "our generations at once")
 	flag.IntVar(&s.nCtx, "ctx", 2048, "longest conversation")
+	flag.BoolVar(&s.quick, "quick", false, "one stream only")
 	flag.Parse()
 	if s.model == "" {
 		flag.Usage()

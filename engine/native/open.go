@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/jeantrail/jeantrail-ai/engine"
 	"github.com/jeantrail/jeantrail-ai/llama"
@@ -83,6 +84,26 @@ func (o Options) contextParams() (llama.ContextParams, error) {
 // progress, if not nil, is called with values from 0 to 1, from another goroutine
 // and never after Open returned. When ctx ends the load is abandoned.
 func Open(ctx context.Context, o Options, progress func(float64)) (*Decoder, error) {
+	type opened struct {
+		decoder *Decoder
+		err     error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		// The warm-up makes OpenMP keep a pool of workers for this thread. As long
+		// as a second pool exists, libgomp takes the machine for oversubscribed and
+		// lets workers sleep at every barrier instead of spinning, which costs a
+		// third of the speed. So the thread, and its pool, end here: the goroutine
+		// stays locked to it.
+		runtime.LockOSThread()
+		d, err := open(ctx, o, progress)
+		done <- opened{d, err}
+	}()
+	r := <-done
+	return r.decoder, r.err
+}
+
+func open(ctx context.Context, o Options, progress func(float64)) (*Decoder, error) {
 	cp, err := o.contextParams()
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
