@@ -211,6 +211,9 @@ func (r *Registry) describe(e Entry) jeantrail.Model {
 	if m.NCtx == 0 {
 		m.NCtx = s.ContextLength
 	}
+	if held && state.Engine.NCtx > 0 { // what it really runs with
+		m.NCtx = state.Engine.NCtx
+	}
 	if look.err == nil {
 		m.MemoryBytes = s.MemoryBytes(m.NCtx)
 	} else {

@@ -123,8 +123,8 @@ func TestTheHolderSaysHowAModelIs(t *testing.T) {
 	path := filepath.Join(folder, "a.gguf")
 	writeModel(t, path, 1)
 	r := newRegistry(t, folder, "a", registry.Entry{Name: "a", Path: path})
-	r.SetState("a", registry.State{Status: jeantrail.ModelReady, Progress: 1, Engine: jeantrail.EngineInfo{Device: "CPU"}})
-	if m := r.List(t.Context())[0]; m.Status != jeantrail.ModelReady || m.Engine.Device != "CPU" {
+	r.SetState("a", registry.State{Status: jeantrail.ModelReady, Progress: 1, Engine: jeantrail.EngineInfo{Device: "CPU", NCtx: 300}})
+	if m := r.List(t.Context())[0]; m.Status != jeantrail.ModelReady || m.Engine.Device != "CPU" || m.NCtx != 300 {
 		t.Errorf("model: %+v", m)
 	}
 }

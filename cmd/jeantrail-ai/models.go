@@ -200,6 +200,6 @@ func (m *models) Close(ctx context.Context) error {
 // alone.
 func placeBuiltIn(folder string) (registry.Entry, error) {
 	name := ".builtin-" + builtinmodel.SHA256[:12] + ".gguf"
-	entry := registry.Entry{Name: builtInName, Path: filepath.Join(folder, name), BuiltIn: true}
+	entry := registry.Entry{Name: builtInName, Path: filepath.Join(folder, name), BuiltIn: true, NCtx: builtInContext}
 	return entry, registry.PlaceBuiltIn(entry.Path, builtinmodel.Bytes())
 }
