@@ -191,9 +191,6 @@ func (r *Registry) List(ctx context.Context) []jeantrail.Model {
 	return models
 }
 
-// Describe describes one model.
-func (r *Registry) Describe(e Entry) jeantrail.Model { return r.describe(e) }
-
 func (r *Registry) describe(e Entry) jeantrail.Model {
 	look := r.inspect(e.Path)
 	r.mu.Lock()

@@ -239,5 +239,3 @@ func launch() {
 }
 
 func has(haystack, needle string) bool { return strings.Contains(haystack, needle) }
-
-func itoa(n int) string { return fmt.Sprint(n) }

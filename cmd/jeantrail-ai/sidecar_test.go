@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,7 +82,7 @@ func TestSidecarEndsWithTheNamedParent(t *testing.T) {
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	in := startSidecar(t, t.TempDir(), "--parent-pid", itoa(parent.Process.Pid))
+	in := startSidecar(t, t.TempDir(), "--parent-pid", strconv.Itoa(parent.Process.Pid))
 	parentInput.Close()
 	if err := parent.Wait(); err != nil {
 		t.Fatal(err)

@@ -37,9 +37,6 @@ func BuildInfo() Build { return Build(llama.BuildInfo()) }
 // SystemInfo is llama.cpp's line about the CPU features it uses.
 func SystemInfo() string { return llama.SystemInfo() }
 
-// DefaultThreads is how many compute threads Options.NThreads 0 means.
-func DefaultThreads() int { return llama.DefaultThreads() }
-
 // SetCrashFile names the file for llama.cpp's last words, should it stop the
 // process.
 func SetCrashFile(path string) error { return llama.SetCrashFile(path) }
@@ -58,9 +55,4 @@ func Devices() []Device {
 		})
 	}
 	return out
-}
-
-// QuantizeQ4KM writes the GGUF file in, of F16 or F32 weights, as Q4_K_M at out.
-func QuantizeQ4KM(in, out string) error {
-	return llama.Quantize(in, out, llama.FTypeQ4KM, llama.DefaultThreads(), false)
 }

@@ -1,7 +1,6 @@
 package gguf
 
 import (
-	"errors"
 	"fmt"
 )
 
@@ -62,15 +61,6 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
-
-// ReasonOf returns the reason of the first *Error in err's chain, or "".
-func ReasonOf(err error) Reason {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Reason
-	}
-	return ""
-}
 
 const (
 	hintDownload = "Download the file again, and compare its size and SHA-256 with what the publisher states."
