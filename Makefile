@@ -4,6 +4,9 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
+# NVIDIA cards tell what they draw through a library that only a GPU build links.
+TAGS    := $(if $(CUDA),-tags nvml)
+
 BINARY  := build/bin/jeantrail-ai
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export CPU CUDA CUDA_ARCHITECTURES
@@ -23,7 +26,7 @@ run: build ## set up, build, and serve the built-in model on 127.0.0.1:3001
 
 .PHONY: build
 build: llama ## build the program into build/bin/jeantrail-ai
-	go build -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./cmd/jeantrail-ai
+	go build $(TAGS) -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./cmd/jeantrail-ai
 
 .PHONY: test
 test: llama peers ## run every test, those against llama-server included

@@ -94,7 +94,7 @@ func arrows() []arrow {
 	}
 	inEngine := func(own string) bool { return under(own, "engine") && !under(own, "engine/native") }
 	return []arrow{
-		{from: exactly("."), to: []string{"cmd", "server", "gateway", "engine", "llama", "media", "registry", "store", "net/http", "database/sql"},
+		{from: exactly("."), to: []string{"cmd", "server", "gateway", "engine", "llama", "energy", "media", "registry", "store", "net/http", "database/sql"},
 			why: "the words know nobody"},
 		{from: inEngine, to: []string{"llama", "net/http", "database/sql"},
 			why: "the engine decides about slots and batches, behind the Decoder interface"},
@@ -105,16 +105,18 @@ func arrows() []arrow {
 		{from: folder("gateway/policy", "gateway/ledger", "gateway/prompt"), direct: true,
 			to:  []string{"os", "io", "net", "net/http", "context", "database/sql", "time", "log", "log/slog", "sync", "math/rand", "math/rand/v2"},
 			why: "these packages decide and count: no I/O, no clock, no goroutine"},
-		{from: folder("gateway"), to: []string{"server", "engine", "llama", "media", "registry", "store", "cmd", "net/http", "database/sql"},
+		{from: folder("gateway"), to: []string{"server", "energy", "engine", "llama", "media", "registry", "store", "cmd", "net/http", "database/sql"},
 			why: "the gateway declares the interfaces that the plugs satisfy"},
-		{from: folder("engine"), to: []string{"gateway", "server", "store", "media", "cmd"}, why: "plugs import only words"},
-		{from: folder("media"), to: []string{"gateway", "server", "store", "engine", "registry", "cmd"}, why: "plugs import only words"},
-		{from: folder("registry"), to: []string{"gateway", "server", "store", "engine", "media", "cmd"}, why: "plugs import only words"},
-		{from: folder("store"), to: []string{"gateway", "server", "engine", "media", "registry", "cmd"}, why: "plugs import only words"},
-		{from: folder("server"), to: []string{"store", "engine", "llama", "media", "registry", "cmd"},
+		{from: folder("engine"), to: []string{"gateway", "server", "store", "energy", "media", "cmd"}, why: "plugs import only words"},
+		{from: folder("media"), to: []string{"energy", "gateway", "server", "store", "engine", "registry", "cmd"}, why: "plugs import only words"},
+		{from: folder("registry"), to: []string{"energy", "gateway", "server", "store", "engine", "media", "cmd"}, why: "plugs import only words"},
+		{from: folder("store"), to: []string{"energy", "gateway", "server", "engine", "media", "registry", "cmd"}, why: "plugs import only words"},
+		{from: folder("server"), to: []string{"energy", "store", "engine", "llama", "media", "registry", "cmd"},
 			why: "the front decodes, calls the road and encodes"},
 		{from: folder("server"), to: []string{"database/sql"}, direct: true, // the metrics client brings it along
 			why: "the front decodes, calls the road and encodes"},
+		{from: folder("energy"), to: []string{"gateway", "server", "store", "engine", "llama", "media", "registry", "cmd", "net/http", "database/sql"},
+			why: "plugs import only words"},
 		{from: folder("llama"), to: []string{"engine", "gateway", "server", "store", "media", "registry", "cmd", "net/http", "database/sql"},
 			why: "the wall to C is thin"},
 		{from: except("cmd"), to: []string{"cmd"}, why: "the wiring is on top"},

@@ -54,6 +54,8 @@ type Error struct {
 	// Numbers are the figures behind the message (for example prompt_tokens and
 	// n_ctx), for programs.
 	Numbers map[string]int64
+	// Names are what the message is about (for example budget_id), for programs.
+	Names map[string]string
 	// RetryAfter is how long to wait before trying again; zero if that would not help.
 	RetryAfter time.Duration
 	Err        error // the cause, for the log; never shown
@@ -88,6 +90,15 @@ func (e *Error) WithNumber(name string, value int64) *Error {
 		e.Numbers = make(map[string]int64)
 	}
 	e.Numbers[name] = value
+	return e
+}
+
+// WithName adds one name and returns the error.
+func (e *Error) WithName(name, value string) *Error {
+	if e.Names == nil {
+		e.Names = make(map[string]string)
+	}
+	e.Names[name] = value
 	return e
 }
 

@@ -65,6 +65,7 @@ type Event struct {
 	Reasoning bool       // token: the text is reasoning
 	Tokens    int        // token: how many sampled tokens the event accounts for
 	Progress  Progress   // progress
+	Alert     *Alert     // alert
 	Result    *Result    // done, cancelled, interrupted
 	Err       *Error     // failed, interrupted
 }

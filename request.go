@@ -24,6 +24,9 @@ func Kinds() []Kind {
 	return []Kind{KindText, KindImage, KindTranscribe, KindSpeak, KindPipeline}
 }
 
+// Known reports whether the kind is one of Kinds.
+func (k Kind) Known() bool { return slices.Contains(Kinds(), k) }
+
 // Priority says who goes first when there is not room for all.
 type Priority string
 
@@ -50,6 +53,7 @@ const (
 	MaxUserIDBytes = 128
 	MaxModelBytes  = 256
 	MaxMetadata    = 64
+	MaxNameBytes   = 128 // of a task type, template or workflow
 )
 
 // Request is what somebody asks for, before it is a job.
@@ -60,9 +64,17 @@ type Request struct {
 	Priority Priority
 	// Async: the job lives on when its caller goes away.
 	Async    bool
-	TaskType string // a hint for optimisation rules
+	TaskType string // what the answer is for, for optimisation rules; "" leaves it to them
+	Workflow string // the pipeline that the job is a stage of, "" for none
 	Metadata map[string]string
-	Text     *TextRequest // set if Kind is KindText
+	// Cache: whether a stored result may answer, and the result be stored. nil
+	// means if the request is deterministic.
+	Cache *bool
+	// Template names a prompt template, which Variables fill; a text request
+	// with one needs no prompt.
+	Template  string
+	Variables map[string]any // from JSON: string, json.Number or bool
+	Text      *TextRequest   // set if Kind is KindText
 }
 
 // Message is one turn of a conversation.
@@ -125,16 +137,36 @@ func (r *Request) Validate() error {
 			WithHint("Use interactive, batch or background.")
 	case len(r.Metadata) > MaxMetadata:
 		return Errorf(CodeInvalid, "metadata has %d entries, the most is %d", len(r.Metadata), MaxMetadata)
+	}
+	if err := r.validateTemplate(); err != nil {
+		return err
+	}
+	switch {
 	case r.Kind == KindText && r.Text == nil:
 		return Errorf(CodeInvalid, "a text request needs a prompt or messages")
 	case r.Kind == KindText:
-		return r.Text.validate()
+		return r.Text.validate(r.Template != "")
 	}
 	return nil
 }
 
-func (t *TextRequest) validate() error {
-	if err := t.validateInput(); err != nil {
+// validateTemplate looks at what every kind of request may have.
+func (r *Request) validateTemplate() error {
+	switch {
+	case len(r.TaskType) > MaxNameBytes || len(r.Template) > MaxNameBytes || len(r.Workflow) > MaxNameBytes:
+		return Errorf(CodeInvalid, "task_type, template and workflow must be at most %d bytes long", MaxNameBytes)
+	case r.Template == "" && len(r.Variables) > 0:
+		return Errorf(CodeInvalid, "variables need a template").WithHint("Name one in template; GET /templates lists them.")
+	case r.Template != "" && r.Text != nil && (r.Text.Raw || len(r.Text.Messages) > 0):
+		return Errorf(CodeInvalid, "a template excludes raw and messages").
+			WithHint("Send variables, and prompt for the template's main variable.")
+	}
+	return nil
+}
+
+// validate takes a prompt for granted if a template will make it.
+func (t *TextRequest) validate(templated bool) error {
+	if err := t.validateInput(templated); err != nil {
 		return err
 	}
 	if err := t.validateNumbers(); err != nil {
@@ -157,9 +189,9 @@ func (t *TextRequest) validate() error {
 	return nil
 }
 
-func (t *TextRequest) validateInput() error {
+func (t *TextRequest) validateInput(templated bool) error {
 	switch {
-	case t.Prompt == "" && len(t.Messages) == 0:
+	case t.Prompt == "" && len(t.Messages) == 0 && !templated:
 		return Errorf(CodeInvalid, "the request has neither prompt nor messages").
 			WithHint(`Send {"prompt": "…"} or {"messages": [{"role": "user", "content": "…"}]}.`)
 	case t.Prompt != "" && len(t.Messages) > 0:

@@ -2,13 +2,16 @@ package jeantrail
 
 import "time"
 
-// Usage counts what a text job consumed and produced, in tokens, exactly, also
-// when the job was cut short.
+// Usage counts what a job consumed and produced, exactly, also when the job was
+// cut short. An answer from the result cache used nothing.
 type Usage struct {
 	PromptTokens     int // all tokens of the prompt that were needed, cached ones included
 	CachedTokens     int // of those, how many came from the KV cache
 	CompletionTokens int // all sampled tokens, reasoning and the final end-of-turn token included
 	ReasoningTokens  int // of those, how many were reasoning
+	Images           int
+	AudioIn          time.Duration // of the audio that was heard, in whole milliseconds
+	AudioOut         time.Duration // of the audio that was made, in whole milliseconds
 }
 
 // Timings of a job. First token is counted from the admission.
@@ -51,33 +54,6 @@ const (
 	CacheOff  CacheUse = "off"
 )
 
-// Cost is what a job was charged, and what was held for it while it ran.
-type Cost struct {
-	Amount   Money
-	Reserved Money
-}
-
-// Price is what one unit of a model's work costs. A job keeps the price that
-// it was admitted under.
-type Price struct {
-	Model            string
-	PromptToken      Money
-	CachedToken      Money
-	CompletionToken  Money
-	Image            Money
-	AudioMillisecond Money
-}
-
-// Bounds are the most that a request can use; its price is the most that it
-// can cost.
-type Bounds struct {
-	PromptTokens     int
-	CompletionTokens int
-	// Exact is false while the model is loading: PromptTokens is then an upper
-	// bound, one token for each byte.
-	Exact bool
-}
-
 // Result is what a job gave. Every field that is not about an error is filled
 // as far as the work went, also for a job that was cancelled or failed.
 type Result struct {
@@ -91,5 +67,17 @@ type Result struct {
 	Timings      Timings
 	Engine       EngineInfo
 	Cache        CacheUse
-	RulesApplied []string
+	RulesApplied []string // names, in the order in which they were applied
+	RulesSkipped []string // rules that held but could not be applied, each with the reason
+	Energy       Energy
+}
+
+// Energy is what the machine drew for a job, where it lets us measure that. It
+// is told beside the list price and never part of it.
+type Energy struct {
+	Measured   bool
+	Source     string // what was read, for example "rapl"; "" if nothing was
+	Reason     string // why nothing was measured
+	Millijoule int64
+	Price      Money // at the configured price of a kilowatt-hour; 0 if none is
 }

@@ -17,42 +17,54 @@ type Sink interface {
 	// be empty: a token can be held back, and text can follow the last token.
 	// Over a job the tokens add up to Usage.CompletionTokens exactly.
 	Token(text string, reasoning bool, tokens int)
+	// Allowance returns how many tokens may be sampled after such a prompt. It is
+	// asked once, from the loop, before the first one, and must only calculate.
+	Allowance(promptTokens, cachedTokens int) int
 	Progress(jeantrail.Progress)
 }
 
-// Measure bounds what the request can use. A request that can never run is
-// refused, one that does not fit the context with its numbers.
-func (e *Engine) Measure(ctx context.Context, req *jeantrail.Request) (jeantrail.Bounds, error) {
+// Work is a request whose prompt is in tokens and fits the context.
+type Work struct {
+	engine   *Engine
+	text     *jeantrail.TextRequest
+	prepared prepared
+}
+
+// Prepare reads a request. One that can never run is refused, one that does not
+// fit the context with its numbers.
+func (e *Engine) Prepare(ctx context.Context, req *jeantrail.Request) (*Work, error) {
 	p, err := e.prepare(ctx, req)
 	if err != nil {
-		return jeantrail.Bounds{}, err
+		return nil, err
 	}
-	return jeantrail.Bounds{PromptTokens: len(p.prompt), CompletionTokens: p.maxTokens, Exact: true}, nil
+	return &Work{engine: e, text: req.Text, prepared: p}, nil
+}
+
+// Bounds are the most that Run can use.
+func (w *Work) Bounds() jeantrail.Bounds {
+	return jeantrail.Bounds{
+		PromptTokens: len(w.prepared.prompt), CompletionTokens: w.prepared.maxTokens, Exact: true, Open: w.text.MaxTokens == nil,
+	}
 }
 
 // Run generates the job's text and returns when nothing of it runs any more.
 // The result is never nil, and its usage is exact also beside an error. When
 // ctx ends, Run returns after the running step at the latest, with
 // FinishCancelled and the context's cause.
-func (e *Engine) Run(ctx context.Context, job *jeantrail.Job, sink Sink) (*jeantrail.Result, error) {
-	arrived := time.Now()
+func (w *Work) Run(ctx context.Context, job *jeantrail.Job, sink Sink) (*jeantrail.Result, error) {
+	arrived, e, t, p := time.Now(), w.engine, w.text, w.prepared
 	res := &jeantrail.Result{Model: e.opts.Model, Engine: e.Info(), FinishReason: jeantrail.FinishError, Cache: jeantrail.CacheOff}
-	p, err := e.prepare(ctx, &job.Request)
-	if err != nil {
-		return res, err
-	}
 	if ctx.Err() != nil {
 		res.FinishReason = jeantrail.FinishCancelled
 		return res, context.Cause(ctx)
 	}
-	t := job.Request.Text
 	sampler, params, err := e.newSampler(t)
 	if err != nil {
 		return res, err
 	}
 	defer e.dec.FreeSampler(sampler) // the loop has let go of it when collect returns
 	q := &sequence{
-		class: classOf(job.Priority), tokens: p.prompt, nPrompt: len(p.prompt), maxTokens: p.maxTokens,
+		class: classOf(job.Priority), tokens: p.prompt, nPrompt: len(p.prompt), maxTokens: p.maxTokens, allowance: sink.Allowance,
 		ignoreEOS: t.IgnoreEOS, sampler: sampler, seed: params.remembers(), arrivedAt: arrived,
 		stream: newStream(e.opts.MaxUnread, e.wake),
 	}
@@ -106,7 +118,7 @@ func (e *Engine) collect(q *sequence, res *jeantrail.Result, sink Sink) (*jeantr
 		q.stream.delivered(&c)
 		if f := c.final; f != nil {
 			res.Text, res.Reasoning = answer.String(), reasoning.String()
-			res.FinishReason, res.Truncated = f.reason, f.reason == jeantrail.FinishLength
+			res.FinishReason, res.Truncated = f.reason, f.reason == jeantrail.FinishLength || f.reason == jeantrail.FinishBudget
 			res.Usage, res.Timings = f.usage, f.timings
 			return res, f.err
 		}

@@ -87,10 +87,13 @@ func TestContextOverflow(t *testing.T) {
 			if c.max > 0 {
 				req.MaxTokens = &c.max
 			}
-			b, err := r.Measure(t.Context(), &job(req, "").Request)
+			work, err := r.Prepare(t.Context(), &job(req, "").Request)
 			if c.want == nil {
-				if err != nil || b != (jeantrail.Bounds{PromptTokens: c.prompt, CompletionTokens: c.bound, Exact: true}) {
-					t.Errorf("got %+v, %v", b, err)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if b := work.Bounds(); b != (jeantrail.Bounds{PromptTokens: c.prompt, CompletionTokens: c.bound, Exact: true, Open: c.max == 0}) {
+					t.Errorf("got %+v", b)
 				}
 				return
 			}
@@ -136,7 +139,7 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	t.Run("image", func(t *testing.T) {
-		if _, err := r.Measure(t.Context(), &jeantrail.Request{Kind: jeantrail.KindImage}); jeantrail.CodeOf(err) != jeantrail.CodeUnsupported {
+		if _, err := r.Prepare(t.Context(), &jeantrail.Request{Kind: jeantrail.KindImage}); jeantrail.CodeOf(err) != jeantrail.CodeUnsupported {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -307,7 +310,12 @@ func TestStopWithoutStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Run(t.Context(), job(raw("x", 1), ""), &sink{}); jeantrail.CodeOf(err) != jeantrail.CodeModelLoading {
+	j := job(raw("x", 1), "")
+	work, err := e.Prepare(t.Context(), &j.Request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := work.Run(t.Context(), j, &sink{}); jeantrail.CodeOf(err) != jeantrail.CodeModelLoading {
 		t.Errorf("got %v", err)
 	}
 	for range 2 {

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +30,7 @@ type sink struct {
 	progress  []jeantrail.Progress
 	begun     chan struct{} // closed at Started, if set
 	onToken   func(total int)
+	allow     func(prompt, cached int) int
 }
 
 func (s *sink) Started(_ string, _ jeantrail.EngineInfo, prompt, cached int) {
@@ -55,6 +57,14 @@ func (s *sink) Token(text string, reasoning bool, tokens int) {
 	if s.onToken != nil {
 		s.onToken(total)
 	}
+}
+
+// Allowance leaves a job as many tokens as the test says; nil is no limit.
+func (s *sink) Allowance(prompt, cached int) int {
+	if s.allow == nil {
+		return math.MaxInt
+	}
+	return s.allow(prompt, cached)
 }
 
 func (s *sink) Progress(p jeantrail.Progress) {
@@ -130,7 +140,11 @@ func (r *rig) run(ctx context.Context, t *jeantrail.TextRequest) outcome {
 }
 
 func (r *rig) runJob(ctx context.Context, j *jeantrail.Job, s *sink) outcome {
-	res, err := r.Run(ctx, j, s)
+	work, err := r.Prepare(ctx, &j.Request)
+	if err != nil {
+		return outcome{&jeantrail.Result{FinishReason: jeantrail.FinishError}, err, s}
+	}
+	res, err := work.Run(ctx, j, s)
 	return outcome{res, err, s}
 }
 

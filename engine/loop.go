@@ -161,6 +161,7 @@ func (e *Engine) begin(b *batch) {
 	now := time.Now()
 	for _, q := range b.begun {
 		q.begunAt = now
+		q.hold()
 		if q.seed && !q.seeded {
 			q.seeded = true
 			if err := e.dec.SeedSampler(q.sampler, q.tokens[:q.nPrompt]); err != nil {
@@ -273,7 +274,11 @@ func (e *Engine) accept(q *sequence, r *Result, now time.Time) {
 		}
 		if !stopped {
 			q.out.flush(0)
-			e.end(q, jeantrail.FinishLength, nil)
+			reason := jeantrail.FinishLength
+			if q.onBudget {
+				reason = jeantrail.FinishBudget
+			}
+			e.end(q, reason, nil)
 			return
 		}
 	}

@@ -6,6 +6,10 @@ import "time"
 type Options struct {
 	// Model is the name that results carry.
 	Model string
+	// Identity says which model file this is (a checksum) and what computes it;
+	// "" while that is not known. nil: never known, so that results have no
+	// fingerprint. Any goroutine.
+	Identity func() string
 	// DefaultMaxTokens is used when a request sets no max_tokens; it is clipped
 	// to the room that the prompt leaves. 0 means 1024.
 	DefaultMaxTokens int

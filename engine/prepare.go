@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"math"
 	"math/rand/v2"
 
@@ -131,21 +132,25 @@ func (e *Engine) sampling(t *jeantrail.TextRequest) SamplingParams {
 	}
 	p.Grammar = t.Grammar
 	if len(t.LogitBias) > 0 || t.IgnoreEOS {
-		bias := make(map[Token]float32, len(p.LogitBias)+len(t.LogitBias))
-		for token, b := range p.LogitBias {
-			bias[token] = b
-		}
-		for token, b := range t.LogitBias {
-			bias[token] = float32(b)
-		}
-		if t.IgnoreEOS {
-			for _, token := range e.vocab.eogs {
-				bias[token] = float32(math.Inf(-1))
-			}
-		}
-		p.LogitBias = bias
+		p.LogitBias = e.bias(t, t.IgnoreEOS)
 	}
 	return p
+}
+
+// bias lays the request's biases over the configured ones. With ban the tokens
+// that end a turn are never sampled.
+func (e *Engine) bias(t *jeantrail.TextRequest, ban bool) map[Token]float32 {
+	bias := make(map[Token]float32, len(e.opts.Sampling.LogitBias)+len(t.LogitBias))
+	maps.Copy(bias, e.opts.Sampling.LogitBias)
+	for token, b := range t.LogitBias {
+		bias[token] = float32(b)
+	}
+	if ban {
+		for _, token := range e.vocab.eogs {
+			bias[token] = float32(math.Inf(-1))
+		}
+	}
+	return bias
 }
 
 // remembers reports whether the sampler looks at tokens before the first one.

@@ -17,6 +17,8 @@ type sequence struct {
 	tokens    []Token // the prompt, then what was sampled
 	nPrompt   int
 	maxTokens int
+	allowance func(prompt, cached int) int // asked when the sequence begins
+	onBudget  bool                         // maxTokens is what the allowance left of it
 	ignoreEOS bool
 	sampler   SamplerID
 	seed      bool // the sampler wants to see the prompt
@@ -60,6 +62,14 @@ func (q *sequence) decoding() bool { return len(q.tokens) > q.nPrompt && q.pendi
 // admitted. It is less than max_tokens, since most answers end sooner; when
 // that goes wrong, preemption sets it right.
 func (q *sequence) growth() int { return min(q.maxTokens-q.completion, growthCredit) }
+
+// hold lowers the most tokens to what may be paid for. The first token is
+// sampled with the prompt's last rows, which are under way by now.
+func (q *sequence) hold() {
+	if n := q.allowance(q.nPrompt, q.cached); n < q.maxTokens {
+		q.maxTokens, q.onBudget = max(1, n), true
+	}
+}
 
 // usage is what the job consumed so far.
 func (q *sequence) usage() jeantrail.Usage {

@@ -10,8 +10,14 @@
 // reservation, Settle writes the final state together with the cost and frees
 // the reservation. What a crash leaves between the two is closed by Recover.
 //
+// Before the first of them a request is appraised (appraise.go): a template is
+// filled, the backend reads the request, it is priced, the optimisation rules
+// may change it, and the result cache may answer it. Whether the budgets have
+// room is decided inside the transaction, by ledger, on the sums that stand in
+// it; what was seen before is only a hint for the rules.
+//
 // The package imports the words of the root package, its pure parts (ledger,
-// policy) and nothing that talks to a network, a disk or a model: those come
+// policy, prompt) and nothing that talks to a network, a disk or a model: those come
 // in through the interfaces of ports.go and cmd joins them.
 //
 // What must never happen here: a backend that waits for a reader, a store call

@@ -251,6 +251,75 @@ func TestRecover(t *testing.T) {
 	s.Close()
 }
 
+// What was promised to an async caller is run after a crash, once, at the price
+// and hold of before; a job whose caller is gone is not.
+func TestRecoverRunsWhatWasPromised(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "test.db"))
+	defer s.Close()
+	crash := func(g *gateway.Gateway, dead *faulty) {
+		t.Helper()
+		dead.set(func(string, []string) error { return errDead })
+		if err := g.Stop(ended()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dead := &faulty{Store: s}
+	r := &rig{t: t, store: s, Gateway: start(t, dead, waitInQueue)}
+	promised, gone, twice := r.submit(async()), r.submit(text("hello")), r.submit(async())
+	if _, err := r.SetPrice(context.Background(), local, jeantrail.PriceEntry{Kind: jeantrail.KindText, Price: jeantrail.Price{Model: "m", CompletionToken: 7}}); err != nil {
+		t.Fatal(err)
+	}
+	crash(r.Gateway, dead)
+
+	// It comes up, lets one of them begin and crashes before the other does.
+	dead = &faulty{Store: s}
+	g, err := gateway.New(gateway.Options{Store: dead, Models: models{&backend{run: func(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) error {
+		if job.ID == twice.ID {
+			return waitInQueue(ctx, job, sink)
+		}
+		return say("kept")(ctx, job, sink)
+	}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := g.Recover(context.Background()); n != 1 || err != nil {
+		t.Errorf("recover: %d %v", n, err)
+	}
+	if stats := g.Stats(); stats.Queued != 2 || stats.Reserved != promised.Reserved+twice.Reserved {
+		t.Errorf("before the start: %+v", stats)
+	}
+	if err := g.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r.Gateway = g
+	got := r.wait(promised.ID)
+	if got.State != jeantrail.StateSucceeded || got.Result.Text != "kept" || got.Price != promised.Price ||
+		got.Result.Cost.Amount != (scriptPrompt-scriptCached+2)*1000 || got.Reserved != promised.Reserved {
+		t.Errorf("the promised job: %s %+v, price %+v", got.State, got.Result, got.Price)
+	}
+	var types []jeantrail.EventType
+	for _, ev := range readAll(t, r.follow(promised.ID, 0)).events {
+		types = append(types, ev.Type)
+	}
+	if want := []jeantrail.EventType{jeantrail.EventQueued, jeantrail.EventQueued, jeantrail.EventStarted, jeantrail.EventToken, jeantrail.EventDone}; !slices.Equal(types, want) {
+		t.Errorf("its log: %v", types)
+	}
+	if got := r.wait(gone.ID); got.State != jeantrail.StateInterrupted {
+		t.Errorf("the job whose caller is gone: %s", got.State)
+	}
+	crash(g, dead)
+
+	r.Gateway = start(t, s, say("x"))
+	if n, err := r.Recover(context.Background()); n != 1 || err != nil {
+		t.Errorf("recover again: %d %v", n, err)
+	}
+	if got := r.wait(twice.ID); got.State != jeantrail.StateInterrupted || got.Result.Cost.Amount != 0 {
+		t.Errorf("the job that saw two crashes: %s %+v", got.State, got.Result)
+	}
+	r.stop()
+	r.verify()
+}
+
 func TestNewNeedsItsParts(t *testing.T) {
 	if _, err := gateway.New(gateway.Options{}); err == nil {
 		t.Error("a gateway without store and models was made")
@@ -276,6 +345,8 @@ type recorder struct{ calls chan string }
 
 func (r recorder) JobAdmitted(j *jeantrail.Job) { r.calls <- fmt.Sprint("admitted ", j.State) }
 func (r recorder) JobStarted(j *jeantrail.Job)  { r.calls <- fmt.Sprint("started ", j.State) }
+func (recorder) AlertRaised(jeantrail.Alert)    {}
+
 func (r recorder) JobFinished(j *jeantrail.Job) {
 	r.calls <- fmt.Sprint("finished ", j.State, " ", j.Result.Cost.Amount)
 }

@@ -23,15 +23,17 @@ type feed struct {
 	limit int // bytes of text at which an event stops growing
 
 	mu      sync.Mutex
-	base    int64         // number of the event before log[0]
-	log     []*entry      // events base+1 and on, the stored ones first
-	done    int64         // number of the newest stored event
-	open    *entry        // the newest event while it may still grow
-	dirty   bool          // the committer knows that there is something to store
-	claimed chan struct{} // closed when who stores events lets go; nil while nobody does
-	over    bool          // the terminal event is stored
-	err     error         // why the log will not come to its end in this process
-	changed chan struct{} // closed at the next change; nil while nobody waits
+	base    int64             // number of the event before log[0]
+	log     []*entry          // events base+1 and on, the stored ones first
+	done    int64             // number of the newest stored event
+	open    *entry            // the newest event while it may still grow
+	dirty   bool              // the committer knows that there is something to store
+	claimed chan struct{}     // closed when who stores events lets go; nil while nobody does
+	sealed  bool              // claimed for good: the job is being settled
+	later   []jeantrail.Event // alerts that came while the feed was claimed
+	over    bool              // the terminal event is stored
+	err     error             // why the log will not come to its end in this process
+	changed chan struct{}     // closed at the next change; nil while nobody waits
 }
 
 // entry is an event of a feed; the text of a token event is kept apart because
@@ -48,6 +50,9 @@ func (e *entry) whole() jeantrail.Event {
 }
 
 func newFeed(jobID string, limit int) *feed { return &feed{jobID: jobID, limit: limit} }
+
+// resume begins where an earlier process left the log.
+func (f *feed) resume(seq int64) { f.base, f.done = seq, seq }
 
 // add numbers an event that does not grow and puts it at the end.
 func (f *feed) add(ev jeantrail.Event) jeantrail.Event {
@@ -110,6 +115,25 @@ func (f *feed) progress(at time.Time, p jeantrail.Progress) (tell bool) {
 	return f.soil()
 }
 
+// alert puts an event of somebody else's making at the end. While the feed is
+// claimed it waits, since who has claimed it may count on the next number; a
+// job that is being settled gets no more.
+func (f *feed) alert(at time.Time, a *jeantrail.Alert) (tell bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ev := jeantrail.Event{Type: jeantrail.EventAlert, At: at, Alert: a}
+	switch {
+	case f.sealed:
+		return false
+	case f.claimed != nil:
+		f.later = append(f.later, ev)
+		return false
+	}
+	f.open = nil
+	f.push(ev)
+	return f.soil()
+}
+
 // soil marks that there is something to store. While the feed is claimed it
 // stays silent: release tells the same.
 func (f *feed) soil() (tell bool) {
@@ -128,6 +152,15 @@ func (f *feed) claim() []jeantrail.Event {
 		}
 		<-held
 	}
+}
+
+// seal is claim for good.
+func (f *feed) seal() []jeantrail.Event {
+	events := f.claim()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sealed = true
+	return events
 }
 
 // tryClaim is claim without the wait: held is not nil if another goroutine has
@@ -153,6 +186,11 @@ func (f *feed) release() (tell bool) {
 	defer f.mu.Unlock()
 	close(f.claimed)
 	f.claimed = nil
+	for _, ev := range f.later {
+		f.open = nil
+		f.push(ev)
+	}
+	f.later = nil
 	f.dirty = f.done < f.last()
 	return f.dirty
 }

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/gateway/policy"
+	"github.com/jeantrail/jeantrail-ai/gateway/prompt"
 )
 
 // The defaults of Options.
@@ -18,6 +21,8 @@ const (
 	DefaultFlushBytes    = 4096
 	DefaultStoreTimeout  = 10 * time.Second
 	DefaultSettleTimeout = 3 * time.Second
+	DefaultCacheBytes    = 64 << 20
+	DefaultCacheAge      = 7 * 24 * time.Hour
 )
 
 // Options of a Gateway. Store and Models are required; zero for any other
@@ -28,12 +33,24 @@ type Options struct {
 	Logger   *slog.Logger     // default: nothing is logged
 	Observer Observer         // default: nobody is told
 	Clock    func() time.Time // default: time.Now; stamps only, never waits
+	// Templates may be named by requests; default: the built-in ones.
+	Templates *prompt.Library
+	// Meter begins to measure what a job draws; what it returns ends it.
+	// Default: nothing is measured, and no result speaks of it.
+	Meter func() (end func() jeantrail.Energy)
+	// Notify is told of every alert that is raised and must not block. Default:
+	// nobody is.
+	Notify func(jeantrail.Alert)
 
 	MaxQueued     int           // admitted jobs that wait to be started
 	FlushEvery    time.Duration // how long reported text may wait to be stored
 	FlushBytes    int           // how much of a job's text may wait to be stored
 	StoreTimeout  time.Duration // limit of one admitting, starting or appending transaction
 	SettleTimeout time.Duration // limit for settling one job, repeated attempts included
+
+	CacheOff   bool          // no result is kept for later requests
+	CacheBytes int64         // of the texts of kept results
+	CacheAge   time.Duration // how long a result is kept
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -64,14 +81,30 @@ func (o Options) withDefaults() (Options, error) {
 	if o.SettleTimeout <= 0 {
 		o.SettleTimeout = DefaultSettleTimeout
 	}
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = DefaultCacheBytes
+	}
+	if o.CacheAge <= 0 {
+		o.CacheAge = DefaultCacheAge
+	}
+	if o.Notify == nil {
+		o.Notify = func(jeantrail.Alert) {}
+	}
+	if o.Templates == nil {
+		var err error
+		if o.Templates, err = prompt.New(nil); err != nil {
+			return o, fmt.Errorf("make gateway: %w", err)
+		}
+	}
 	return o, nil
 }
 
 type unobserved struct{}
 
-func (unobserved) JobAdmitted(*jeantrail.Job) {}
-func (unobserved) JobStarted(*jeantrail.Job)  {}
-func (unobserved) JobFinished(*jeantrail.Job) {}
+func (unobserved) JobAdmitted(*jeantrail.Job)  {}
+func (unobserved) JobStarted(*jeantrail.Job)   {}
+func (unobserved) JobFinished(*jeantrail.Job)  {}
+func (unobserved) AlertRaised(jeantrail.Alert) {}
 
 type phase int
 
@@ -93,11 +126,15 @@ type Stats struct {
 type Gateway struct {
 	opts   Options
 	commit *committer
+	alerts alertWatchers
+	rules  atomic.Pointer[policy.Rules] // as they were parsed last
+	trim   trimmer
 
-	mu    sync.Mutex
-	phase phase
-	tasks map[string]*task // unfinished jobs of this process, by id
-	stats Stats
+	mu      sync.Mutex
+	phase   phase
+	tasks   map[string]*task // unfinished jobs of this process, by id
+	revived []*task          // of an earlier process, to be run from Start on
+	stats   Stats
 
 	jobs    sync.WaitGroup // one for each task
 	stopped chan struct{}  // closed when Stop is through
@@ -127,6 +164,10 @@ func (g *Gateway) Start(context.Context) error {
 	}
 	g.phase = phaseRunning
 	g.commit.start()
+	for _, t := range g.revived {
+		go g.run(t)
+	}
+	g.revived = nil
 	return nil
 }
 
@@ -224,7 +265,8 @@ func refused() error {
 }
 
 // enter gives a task its place, before it is stored: from then on Recover
-// knows that it has an owner. It returns how many queued jobs are ahead.
+// knows that it has an owner. It returns how many queued jobs are ahead. What is
+// reserved for the job is not known yet; hold adds it.
 func (g *Gateway) enter(t *task) (ahead int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -240,10 +282,16 @@ func (g *Gateway) enter(t *task) (ahead int, err error) {
 	}
 	ahead = g.stats.Queued
 	g.stats.Queued++
-	g.stats.Reserved = g.stats.Reserved.Add(t.job.Reserved)
 	g.tasks[t.job.ID] = t
 	g.jobs.Add(1)
 	return ahead, nil
+}
+
+// hold counts what the store reserved for an admitted task.
+func (g *Gateway) hold(t *task) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stats.Reserved = g.stats.Reserved.Add(t.job.Reserved)
 }
 
 // begun moves a task's place from queued to running.

@@ -32,28 +32,53 @@ const (
 
 // backend runs a Go function as a job.
 type backend struct {
-	run     func(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) error
-	measure func(*jeantrail.Request) error
+	run         func(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) error
+	measure     func(*jeantrail.Request) error
+	bounds      func(*jeantrail.Request) jeantrail.Bounds
+	fingerprint func(*jeantrail.Request) ([]byte, bool)
 }
 
-func (b *backend) Measure(_ context.Context, req *jeantrail.Request) (jeantrail.Bounds, error) {
+// Prepare implements gateway.Backend.
+func (b *backend) Prepare(_ context.Context, req *jeantrail.Request) (gateway.Work, error) {
 	if b.measure != nil {
 		if err := b.measure(req); err != nil {
-			return jeantrail.Bounds{}, err
+			return nil, err
 		}
 	}
-	return jeantrail.Bounds{PromptTokens: boundPrompt, CompletionTokens: boundCompletion, Exact: true}, nil
+	return &work{backend: b, request: *req}, nil
+}
+
+// work is a request that a scripted backend has read.
+type work struct {
+	*backend
+	request jeantrail.Request
+}
+
+func (w *work) Bounds() jeantrail.Bounds {
+	if w.bounds != nil {
+		return w.bounds(&w.request)
+	}
+	return jeantrail.Bounds{PromptTokens: boundPrompt, CompletionTokens: boundCompletion, Exact: true}
+}
+
+func (w *work) Fingerprint() ([]byte, bool) {
+	if w.fingerprint == nil {
+		return nil, false
+	}
+	return w.fingerprint(&w.request)
 }
 
 // Run keeps count for the script, as a backend has to.
-func (b *backend) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) (*jeantrail.Result, error) {
+func (w *work) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) (*jeantrail.Result, error) {
 	tally := &tally{Sink: sink}
-	err := b.run(ctx, job, tally)
+	err := w.run(ctx, job, tally)
 	r := &jeantrail.Result{
 		Text: tally.text.String(), Reasoning: tally.reasoning.String(), Usage: tally.usage,
 		FinishReason: jeantrail.FinishStop,
 	}
 	switch {
+	case errors.Is(err, errHoldUsedUp):
+		r.FinishReason, r.Truncated, err = jeantrail.FinishBudget, true, nil
 	case err != nil && ctx.Err() != nil:
 		r.FinishReason = jeantrail.FinishCancelled
 	case err != nil:
@@ -61,6 +86,9 @@ func (b *backend) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink
 	}
 	return r, err
 }
+
+// errHoldUsedUp is what a script returns that ends where its allowance does.
+var errHoldUsedUp = errors.New("the hold is used up")
 
 type tally struct {
 	gateway.Sink
@@ -378,11 +406,12 @@ func (f *faulty) ask(op string, ids ...string) error {
 	return fail(op, ids)
 }
 
-func (f *faulty) Admit(ctx context.Context, job *jeantrail.Job, ev jeantrail.Event) error {
+func (f *faulty) Admit(ctx context.Context, job *jeantrail.Job, ev jeantrail.Event,
+	decide func([]jeantrail.BudgetStanding) (jeantrail.Money, error)) error {
 	if err := f.ask("admit", job.ID); err != nil {
 		return err
 	}
-	return f.Store.Admit(ctx, job, ev)
+	return f.Store.Admit(ctx, job, ev, decide)
 }
 
 func (f *faulty) Start(ctx context.Context, id string, at time.Time, ev jeantrail.Event) error {
@@ -403,9 +432,10 @@ func (f *faulty) Append(ctx context.Context, events []jeantrail.Event) error {
 	return f.Store.Append(ctx, events)
 }
 
-func (f *faulty) Settle(ctx context.Context, s jeantrail.Settlement) error {
+func (f *faulty) Settle(ctx context.Context, s jeantrail.Settlement,
+	due func([]jeantrail.BudgetStanding) []jeantrail.Alert) (jeantrail.Settled, error) {
 	if err := f.ask("settle", s.JobID); err != nil {
-		return err
+		return jeantrail.Settled{}, err
 	}
-	return f.Store.Settle(ctx, s)
+	return f.Store.Settle(ctx, s, due)
 }

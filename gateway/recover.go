@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -13,11 +14,12 @@ import (
 // recoverPage is how many stored events Recover reads at once.
 const recoverPage = 1024
 
-// Recover closes the jobs that an earlier process left queued or running: they
-// become interrupted, keep what their event logs hold, and are charged for
-// exactly that; a job that never started costs nothing. It returns how many
-// jobs it closed. Jobs of this process are left alone, so that it may be called
-// at any time; an error about some jobs does not keep it from the others.
+// Recover takes up what an earlier process left unfinished. Async jobs that had
+// not begun run in this process, from Start on. The others become interrupted,
+// keep what their event logs hold, and are charged for exactly that; a job that
+// never started costs nothing. It returns how many jobs it closed. Jobs of this
+// process are left alone, so that it may be called at any time; an error about
+// some jobs does not keep it from the others.
 func (g *Gateway) Recover(ctx context.Context) (int, error) {
 	jobs, err := g.opts.Store.Unfinished(ctx)
 	if err != nil {
@@ -27,7 +29,7 @@ func (g *Gateway) Recover(ctx context.Context) (int, error) {
 	var failures []error
 	for i := range jobs {
 		job := &jobs[i]
-		if g.task(job.ID) != nil {
+		if g.task(job.ID) != nil || g.takeUp(ctx, job) {
 			continue
 		}
 		switch err := g.recoverJob(ctx, job); {
@@ -40,6 +42,27 @@ func (g *Gateway) Recover(ctx context.Context) (int, error) {
 		}
 	}
 	return closed, errors.Join(failures...)
+}
+
+// takeUp lets a job run in this process if that was promised and is possible.
+func (g *Gateway) takeUp(ctx context.Context, job *jeantrail.Job) bool {
+	if !revivable(job) {
+		return false
+	}
+	t, err := g.revive(ctx, job)
+	if err != nil {
+		g.opts.Logger.Warn("a queued job of an earlier process cannot be run", slog.String("job", job.ID), slog.Any("error", err))
+		return false
+	}
+	g.opts.Logger.Info("a queued job of an earlier process is run", slog.String("job", job.ID))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.phase == phaseRunning {
+		go g.run(t)
+	} else {
+		g.revived = append(g.revived, t)
+	}
+	return true
 }
 
 func (g *Gateway) recoverJob(ctx context.Context, job *jeantrail.Job) error {
@@ -55,7 +78,7 @@ func (g *Gateway) recoverJob(ctx context.Context, job *jeantrail.Job) error {
 	terminal.JobID, terminal.Seq = job.ID, log.seq+1
 	ctx, cancel := context.WithTimeout(ctx, g.opts.SettleTimeout)
 	defer cancel()
-	return g.storeSettlement(ctx, jeantrail.Settlement{
+	settled, err := g.storeSettlement(ctx, jeantrail.Settlement{
 		JobID:    job.ID,
 		From:     job.State,
 		To:       jeantrail.StateInterrupted,
@@ -65,6 +88,8 @@ func (g *Gateway) recoverJob(ctx context.Context, job *jeantrail.Job) error {
 		Events:   []jeantrail.Event{terminal},
 		QueueFor: result.Timings.Queue,
 	})
+	g.raised(settled.Alerts)
+	return err
 }
 
 // replay sums up a job's event log.

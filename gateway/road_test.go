@@ -211,9 +211,13 @@ func TestBackendThatLies(t *testing.T) {
 
 type liar func(gateway.Sink) *jeantrail.Result
 
-func (liar) Measure(context.Context, *jeantrail.Request) (jeantrail.Bounds, error) {
-	return jeantrail.Bounds{PromptTokens: boundPrompt, CompletionTokens: boundCompletion}, nil
+func (l liar) Prepare(context.Context, *jeantrail.Request) (gateway.Work, error) { return l, nil }
+
+func (liar) Bounds() jeantrail.Bounds {
+	return jeantrail.Bounds{PromptTokens: boundPrompt, CompletionTokens: boundCompletion}
 }
+
+func (liar) Fingerprint() ([]byte, bool) { return nil, false }
 
 func (l liar) Run(_ context.Context, _ *jeantrail.Job, s gateway.Sink) (*jeantrail.Result, error) {
 	return l(s), nil

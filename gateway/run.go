@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/gateway/ledger"
 )
 
 // run is the goroutine of a task.
@@ -26,9 +27,10 @@ type sink struct {
 	gateway *Gateway
 	task    *task
 
-	started jeantrail.Event // zero if the backend never began
-	first   time.Time       // when the first token came
-	tokens  int             // sampled tokens that the log accounts for
+	started jeantrail.Event         // zero if the backend never began
+	first   time.Time               // when the first token came
+	tokens  int                     // sampled tokens that the log accounts for
+	measure func() jeantrail.Energy // ends the measurement; nil if none began
 }
 
 func (s *sink) work() (*jeantrail.Result, error) {
@@ -37,7 +39,7 @@ func (s *sink) work() (*jeantrail.Result, error) {
 		return nil, context.Cause(t.ctx)
 	}
 	job := t.job
-	return t.backend.Run(t.ctx, &job, s)
+	return t.work.Run(t.ctx, &job, s)
 }
 
 // Started implements Sink. It is the one report that is stored before it
@@ -58,9 +60,18 @@ func (s *sink) Started(model string, engine jeantrail.EngineInfo, promptTokens, 
 	}
 	t.setStarted(s.started.At)
 	g.begun()
+	if g.opts.Meter != nil && t.cacheUse != jeantrail.CacheHit {
+		s.measure = g.opts.Meter()
+	}
 	job := t.job
 	job.State, job.StartedAt = jeantrail.StateRunning, s.started.At
 	g.opts.Observer.JobStarted(&job)
+}
+
+// Allowance implements Sink.
+func (s *sink) Allowance(promptTokens, cachedTokens int) int {
+	job := &s.task.job
+	return ledger.Allowance(job.Price, job.Reserved, promptTokens, cachedTokens)
 }
 
 // storeStart moves the job to running in the store, after what was reported

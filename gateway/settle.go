@@ -22,8 +22,8 @@ const (
 // returned. Neither the caller nor a cancelled job can stop it.
 func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
 	t := s.task
-	// Claimed for good: from here on nobody else stores events of this job.
-	pending := t.feed.claim()
+	// From here on nobody else adds events to this job's log, or stores them.
+	pending := t.feed.seal()
 	state, failure := outcome(t.ctx, result.FinishReason, err)
 	if state == jeantrail.StateSucceeded && !t.running() {
 		// Its start could not be stored, or was never reported: a defect of the
@@ -33,7 +33,7 @@ func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
 	}
 	now := g.now()
 	g.complete(s, result, state, now)
-	terminal := t.feed.add(terminalEvent(state, now, result, failure))
+	terminal := t.feed.next(terminalEvent(state, now, result, failure))
 	settlement := jeantrail.Settlement{
 		JobID:    t.job.ID,
 		From:     jeantrail.StateQueued,
@@ -43,6 +43,7 @@ func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
 		Err:      failure,
 		Events:   append(pending, terminal),
 		QueueFor: result.Timings.Queue,
+		CacheKey: keep(t, state, result),
 	}
 	if t.running() {
 		settlement.From = jeantrail.StateRunning
@@ -50,10 +51,15 @@ func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
 	// Without the job's cancel, which is often why it is being settled.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), g.opts.SettleTimeout)
 	defer cancel()
-	if err := g.storeSettlement(ctx, settlement); err != nil {
+	settled, err := g.storeSettlement(ctx, settlement)
+	if err != nil {
 		g.giveUp(t, err)
 		return
 	}
+	for i := range settled.Alerts {
+		t.feed.add(jeantrail.Event{Type: jeantrail.EventAlert, At: now, Alert: &settled.Alerts[i]})
+	}
+	terminal = t.feed.add(terminal)
 	final := t.job
 	final.State, final.StartedAt, final.FinishedAt = state, t.startedAt(), now
 	final.LastSeq, final.Result, final.Err = terminal.Seq, result, failure
@@ -65,6 +71,10 @@ func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
 		g.opts.Logger.Error("job failed", slog.String("job", final.ID), slog.Any("error", failure))
 	}
 	g.opts.Observer.JobFinished(&final)
+	g.raised(settled.Alerts)
+	if settlement.CacheKey != nil {
+		g.trim.filed(g, int64(len(result.Text)+len(result.Reasoning)))
+	}
 }
 
 // giveUp leaves a job open in the store, for Recover at the next start. Readers
@@ -81,22 +91,29 @@ func (g *Gateway) giveUp(t *task, err error) {
 // storeSettlement settles, and tries again while that may help and ctx lasts.
 // It cannot settle twice: a job that is no longer in the state From is a
 // conflict, and nothing changes.
-func (g *Gateway) storeSettlement(ctx context.Context, s jeantrail.Settlement) error {
+func (g *Gateway) storeSettlement(ctx context.Context, s jeantrail.Settlement) (jeantrail.Settled, error) {
+	due := func(standings []jeantrail.BudgetStanding) []jeantrail.Alert {
+		alerts := ledger.Due(standings)
+		for i := range alerts {
+			alerts[i].At = s.At
+		}
+		return alerts
+	}
 	for wait := settleRetryFirst; ; wait = min(2*wait, settleRetryMost) {
-		err := g.opts.Store.Settle(ctx, s)
+		settled, err := g.opts.Store.Settle(ctx, s, due)
 		code := jeantrail.CodeOf(err)
 		if err == nil {
-			return nil
+			return settled, nil
 		}
 		if code == jeantrail.CodeConflict || code == jeantrail.CodeNotFound {
-			return fmt.Errorf("settle job: %w", err)
+			return settled, fmt.Errorf("settle job: %w", err)
 		}
 		pause := time.NewTimer(wait)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return fmt.Errorf("settle job: %w", err)
+			return settled, fmt.Errorf("settle job: %w", err)
 		}
 	}
 }
@@ -118,8 +135,10 @@ func (g *Gateway) complete(s *sink, r *jeantrail.Result, state jeantrail.State, 
 	if r.Model == "" {
 		r.Model = t.job.Model
 	}
-	if r.Cache == "" {
-		r.Cache = jeantrail.CacheOff
+	r.Cache = t.cacheUse
+	r.RulesApplied, r.RulesSkipped = t.rulesApplied, t.rulesSkipped
+	if s.measure != nil {
+		r.Energy = s.measure()
 	}
 	if r.Engine == (jeantrail.EngineInfo{}) {
 		r.Engine = s.started.Engine

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/google/uuid"
 	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/gateway/ledger"
 	"github.com/jeantrail/jeantrail-ai/gateway/policy"
@@ -16,7 +15,7 @@ import (
 // is the one that was stored.
 //
 // Errors say why nothing was admitted: invalid, forbidden, not_found for the
-// model, context_length_exceeded, budget_exceeded, queue_full, shutting_down,
+// model or template, context_length_exceeded, budget_exceeded with the numbers, queue_full, shutting_down,
 // storage_full, and whatever the backend refuses.
 //
 // A caller that wants a job which is not async to end with itself takes a
@@ -28,17 +27,35 @@ func (g *Gateway) Submit(ctx context.Context, p jeantrail.Principal, req jeantra
 	if err := g.accepting(); err != nil {
 		return nil, err
 	}
-	job, backend, err := g.appraise(ctx, p, req)
+	t, err := g.propose(ctx, p, req, false)
+	if s := refusedBy(err); s != nil {
+		// The budget filled up since the rules were asked; one of them may have
+		// an answer to that.
+		t, err = g.propose(ctx, p, req, true)
+	}
+	if s := refusedBy(err); s != nil {
+		g.refusedFor(ctx, s)
+	}
 	if err != nil {
 		return nil, err
 	}
-	t := newTask(*job, backend, g.opts.FlushBytes)
-	if err := g.admit(ctx, t); err != nil {
+	job := t.job
+	go g.run(t)
+	return &job, nil
+}
+
+// propose appraises a request and admits it.
+func (g *Gateway) propose(ctx context.Context, p jeantrail.Principal, req jeantrail.Request, short bool) (*task, error) {
+	a, err := g.appraise(ctx, p, req, short)
+	if err != nil {
+		return nil, err
+	}
+	t := newTask(a, g.opts.FlushBytes)
+	if err := g.admit(ctx, t, a); err != nil {
 		t.cancel(err)
 		return nil, err
 	}
-	go g.run(t)
-	return job, nil
+	return t, nil
 }
 
 // authorize checks the request and who sends it, and fills in what the caller
@@ -69,39 +86,8 @@ func authorize(p jeantrail.Principal, req *jeantrail.Request) error {
 	return nil
 }
 
-// appraise finds who does the work and what it can cost at most.
-func (g *Gateway) appraise(ctx context.Context, p jeantrail.Principal, req jeantrail.Request) (*jeantrail.Job, Backend, error) {
-	model, backend, err := g.opts.Models.Resolve(req.Model)
-	if err != nil {
-		return nil, nil, fmt.Errorf("resolve model: %w", err)
-	}
-	bounds, err := backend.Measure(ctx, &req)
-	if err != nil {
-		return nil, nil, fmt.Errorf("measure request: %w", err)
-	}
-	now := g.now()
-	price, err := g.opts.Store.Price(ctx, model, req.Kind, now)
-	if err != nil {
-		return nil, nil, fmt.Errorf("price request: %w", err)
-	}
-	reserve := ledger.Estimate(price, bounds)
-	if reserve == jeantrail.MaxMoney {
-		return nil, nil, jeantrail.Errorf(jeantrail.CodeBudgetExceeded, "the request could cost more than can be counted").
-			WithHint("Lower max_tokens, or correct the price of model %s.", model)
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, nil, fmt.Errorf("make job id: %w", err)
-	}
-	return &jeantrail.Job{
-		ID: id.String(), Kind: req.Kind, UserID: req.UserID, KeyID: p.KeyID, State: jeantrail.StateQueued,
-		Model: model, RequestedModel: req.Model, Priority: req.Priority, Async: req.Async, Request: req,
-		Price: price, Reserved: reserve, CreatedAt: now, LastSeq: 1,
-	}, backend, nil
-}
-
 // admit is the first transaction.
-func (g *Gateway) admit(ctx context.Context, t *task) error {
+func (g *Gateway) admit(ctx context.Context, t *task, a *proposal) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("admit job: %w", err)
 	}
@@ -114,12 +100,23 @@ func (g *Gateway) admit(ctx context.Context, t *task) error {
 	// job exists.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.StoreTimeout)
 	defer cancel()
-	if err := g.opts.Store.Admit(ctx, &t.job, queued); err != nil {
+	if err := g.opts.Store.Admit(ctx, &t.job, queued, a.decide); err != nil {
+		t.job.Reserved = 0
 		g.leave(t)
 		g.jobs.Done()
 		return fmt.Errorf("admit job: %w", err)
 	}
+	g.hold(t)
 	t.feed.stored(queued.Seq)
 	g.opts.Observer.JobAdmitted(&t.job)
 	return nil
+}
+
+// decide says what to hold, inside the transaction that admits the job.
+func (a *proposal) decide(standings []jeantrail.BudgetStanding) (jeantrail.Money, error) {
+	d := ledger.Decide(standings, a.price, a.bounds)
+	if d.Refused == nil {
+		return d.Hold, nil
+	}
+	return 0, &refusal{told: budgetExceeded(d.Refused, d), standing: *d.Refused}
 }

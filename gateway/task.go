@@ -10,9 +10,14 @@ import (
 
 // task is an unfinished job of this process.
 type task struct {
-	job     jeantrail.Job // as admitted; never changed
-	backend Backend
-	feed    *feed
+	job  jeantrail.Job // as admitted; never changed
+	work Work
+	// What the road made of the request before it was admitted; see proposal.
+	cacheUse     jeantrail.CacheUse
+	cacheKey     []byte
+	rulesApplied []string
+	rulesSkipped []string
+	feed         *feed
 
 	// ctx is the life of the job. It is kept here because it belongs to no
 	// call: it ends by cancel, whoever calls that.
@@ -30,8 +35,12 @@ type task struct {
 	closed  bool        // no timer may be set any more
 }
 
-func newTask(job jeantrail.Job, backend Backend, flushBytes int) *task {
-	t := &task{job: job, backend: backend, feed: newFeed(job.ID, flushBytes), done: make(chan struct{})}
+func newTask(p *proposal, flushBytes int) *task {
+	t := &task{
+		job: p.job, work: p.work, cacheUse: p.cacheUse, cacheKey: p.cacheKey,
+		rulesApplied: p.rulesApplied, rulesSkipped: p.rulesSkipped,
+		feed: newFeed(p.job.ID, flushBytes), done: make(chan struct{}),
+	}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	return t
 }

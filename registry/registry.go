@@ -29,11 +29,14 @@ type Registry struct {
 	folder string // the home's models folder
 	clock  func() time.Time
 
-	mu       sync.Mutex
-	fallback string // the default model's name
-	entries  []Entry
-	inspects map[string]inspection // by path
-	states   map[string]State      // by name
+	mu        sync.Mutex
+	fallback  string // the default model's name
+	entries   []Entry
+	inspects  map[string]inspection // by path
+	states    map[string]State      // by name
+	checksums map[string]remembered // by path
+
+	sums sync.Mutex // held while a checksum is computed, or its file written
 }
 
 // State is what the holder of a model says about it.
@@ -59,11 +62,12 @@ type inspection struct {
 // under the name of their file.
 func New(folder, defaultName string, entries []Entry) (*Registry, error) {
 	r := &Registry{
-		folder:   folder,
-		clock:    time.Now,
-		entries:  slices.Clone(entries),
-		inspects: make(map[string]inspection),
-		states:   make(map[string]State),
+		folder:    folder,
+		clock:     time.Now,
+		entries:   slices.Clone(entries),
+		inspects:  make(map[string]inspection),
+		states:    make(map[string]State),
+		checksums: make(map[string]remembered),
 	}
 	seen := make(map[string]string)
 	for _, e := range entries {
@@ -196,6 +200,7 @@ func (r *Registry) describe(e Entry) jeantrail.Model {
 	r.mu.Lock()
 	state, held := r.states[e.Name]
 	isDefault := e.Name == r.fallback
+	sum := r.checksums[e.Path]
 	r.mu.Unlock()
 
 	s := look.facts
@@ -204,6 +209,9 @@ func (r *Registry) describe(e Entry) jeantrail.Model {
 		Status: jeantrail.ModelAvailable, Path: e.Path, Bytes: look.size,
 		Architecture: s.Architecture, Quantization: s.Quantization, Parameters: s.Parameters,
 		Layers: s.Layers, NCtxTrain: s.ContextLength, NCtx: e.NCtx, CheckedAt: look.at,
+	}
+	if sum.Bytes == look.size && sum.Changed.Equal(look.changed) {
+		m.SHA256 = sum.SHA256
 	}
 	if m.NCtx == 0 {
 		m.NCtx = s.ContextLength

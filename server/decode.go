@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -21,14 +22,47 @@ import (
 
 // readJSON reads a request's body into v, a pointer to a wire struct.
 func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	if err := checkContentType(r); err != nil {
-		return err
-	}
-	data, err := s.readBody(w, r)
+	data, err := s.readBytes(w, r)
 	if err != nil {
 		return err
 	}
 	return decodeStrict(data, v)
+}
+
+// readBytes reads a body that says it is JSON.
+func (s *Server) readBytes(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if err := checkContentType(r); err != nil {
+		return nil, err
+	}
+	return s.readBody(w, r)
+}
+
+// readFields is readJSON for a body in which a field that is left out is not the
+// same as one that is null. It returns the names of the body's own fields that
+// are null, and refuses those that are not among nullable.
+func (s *Server) readFields(w http.ResponseWriter, r *http.Request, v any, nullable ...string) (nulls map[string]bool, err error) {
+	data, err := s.readBytes(w, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := decodeStrict(data, v); err != nil {
+		return nil, err
+	}
+	var fields map[string]json.RawMessage
+	if err := explain(data, json.Unmarshal(data, &fields)); err != nil {
+		return nil, err
+	}
+	nulls = map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if string(fields[name]) != "null" {
+			continue
+		}
+		if !slices.Contains(nullable, name) {
+			return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "%s must not be null", name).WithHint("Leave it out, or give it a value.")
+		}
+		nulls[name] = true
+	}
+	return nulls, nil
 }
 
 // checkContentType lets scripts send JSON as carelessly as curl -d does, but
@@ -98,8 +132,7 @@ func limitBodyTime(w http.ResponseWriter, r *http.Request) {
 // twice, and text that is not UTF-8; and it says where.
 func decodeStrict(data []byte, v any) error {
 	if len(bytes.TrimSpace(data)) == 0 {
-		return jeantrail.Errorf(jeantrail.CodeInvalid, "the body is empty").
-			WithHint(`Send a JSON object, for example {"prompt": "Hello"}.`)
+		return jeantrail.Errorf(jeantrail.CodeInvalid, "the body is empty").WithHint("Send a JSON object.")
 	}
 	if !utf8.Valid(data) {
 		return at(data, invalidUTF8(data), "the body is not valid UTF-8")
@@ -122,9 +155,12 @@ func decodeStrict(data []byte, v any) error {
 // explain says a type mismatch in the words of JSON.
 func explain(data []byte, err error) error {
 	var mismatch *json.UnmarshalTypeError
+	var own *jeantrail.Error
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &own):
+		return own // a wire type that reads itself has said it better
 	case errors.As(err, &mismatch):
 		name := mismatch.Field
 		if name == "" {

@@ -3,10 +3,12 @@
 //
 // It finds out who asks (Host, Origin and token, in guard.go and auth.go), turns
 // what they ask into a jeantrail.Request (decode.go, request.go), hands it to the
-// Road and writes what comes back. Handlers decode, call and encode; a decision
-// about a job is not theirs. Every route stands in routes.go, every error code's
-// status in error.go, every wire type in a file of its own, and the OpenAPI
-// document is generated from these, so that it cannot say anything else.
+// Road and writes what comes back. What is about budgets, rules, prices, costs
+// and templates goes to Money in the same way. Handlers decode, call and encode;
+// a decision about a job or about money is not theirs. Every route stands in
+// routes.go, every error code's status in error.go, every wire type in a file of
+// its own, and the OpenAPI document is generated from these, so that it cannot
+// say anything else.
 //
 // It may import the root package and libraries. It must not import engine,
 // llama, store or registry: what it needs of them it declares in ports.go, and

@@ -29,14 +29,63 @@ func wireTime(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
+// wireDay writes a day as YYYY-MM-DD, "" for none.
+func wireDay(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateOnly)
+}
+
+// orNull turns "" into null.
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
 // millis writes a duration in milliseconds with three decimals.
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 
 type wireUsage struct {
-	PromptTokens     int `json:"prompt_tokens"`
-	CachedTokens     int `json:"cached_tokens"`
-	CompletionTokens int `json:"completion_tokens"`
-	ReasoningTokens  int `json:"reasoning_tokens"`
+	PromptTokens       int     `json:"prompt_tokens"`
+	CachedTokens       int     `json:"cached_tokens"`
+	CompletionTokens   int     `json:"completion_tokens"`
+	ReasoningTokens    int     `json:"reasoning_tokens"`
+	Images             int     `json:"images,omitempty"`
+	AudioInputSeconds  float64 `json:"audio_input_seconds,omitempty" doc:"Of the audio that was heard."`
+	AudioOutputSeconds float64 `json:"audio_output_seconds,omitempty" doc:"Of the audio that was made."`
+}
+
+func usageOf(u jeantrail.Usage) wireUsage {
+	return wireUsage{
+		PromptTokens: u.PromptTokens, CachedTokens: u.CachedTokens, CompletionTokens: u.CompletionTokens,
+		ReasoningTokens: u.ReasoningTokens, Images: u.Images,
+		AudioInputSeconds: u.AudioIn.Seconds(), AudioOutputSeconds: u.AudioOut.Seconds(),
+	}
+}
+
+// wireEnergy is told beside the price and no part of it.
+type wireEnergy struct {
+	Measured   bool     `json:"measured"`
+	Source     string   `json:"source,omitempty" doc:"What was read, for example rapl."`
+	Reason     string   `json:"reason,omitempty" doc:"Why nothing was measured."`
+	Joules     *float64 `json:"joules,omitempty" doc:"Only if measured."`
+	CostMicros *int64   `json:"cost_micros,omitempty" doc:"At the configured price of a kilowatt-hour, in micro-dollars; only if measured."`
+}
+
+// energyOf returns nil for a job about whose energy there is nothing to say.
+func energyOf(e jeantrail.Energy) *wireEnergy {
+	if e.Source == "" && e.Reason == "" {
+		return nil
+	}
+	out := &wireEnergy{Measured: e.Measured, Source: e.Source, Reason: e.Reason}
+	if e.Measured {
+		joules, cost := float64(e.Millijoule)/1e3, int64(e.Price)
+		out.Joules, out.CostMicros = &joules, &cost
+	}
+	return out
 }
 
 type wireCost struct {
@@ -85,6 +134,8 @@ type wireResult struct {
 	Engine         wireEngine  `json:"engine"`
 	Cache          string      `json:"cache" enum:"hit,miss,off"`
 	RulesApplied   []string    `json:"rules_applied" nullable:"false"`
+	RulesSkipped   []string    `json:"rules_skipped,omitempty" nullable:"false" doc:"Rules that held but could not be applied, each with the reason."`
+	Energy         *wireEnergy `json:"energy,omitempty"`
 }
 
 // resultOf joins a result with what only its job knows.
@@ -92,8 +143,8 @@ func resultOf(jobID, requested string, state jeantrail.State, r *jeantrail.Resul
 	out := &wireResult{
 		JobID: jobID, Status: string(state), Model: r.Model, RequestedModel: requested,
 		Text: r.Text, Reasoning: r.Reasoning, FinishReason: string(r.FinishReason), Truncated: r.Truncated,
-		Usage: wireUsage(r.Usage), Cost: costOf(r.Cost), Engine: engineOf(r.Engine),
-		Cache: string(r.Cache), RulesApplied: r.RulesApplied,
+		Usage: usageOf(r.Usage), Cost: costOf(r.Cost), Engine: engineOf(r.Engine), Energy: energyOf(r.Energy),
+		Cache: string(r.Cache), RulesApplied: r.RulesApplied, RulesSkipped: r.RulesSkipped,
 		Timings: wireTimings{
 			QueueMS: millis(r.Timings.Queue), PromptMS: millis(r.Timings.Prompt),
 			FirstTokenMS: millis(r.Timings.FirstToken), TotalMS: millis(r.Timings.Total),
@@ -129,6 +180,12 @@ type wireEvent struct {
 	Done         *int64      `json:"done,omitempty" doc:"progress"`
 	Total        *int64      `json:"total,omitempty" doc:"progress"`
 	Unit         string      `json:"unit,omitempty" doc:"progress"`
+	BudgetID     string      `json:"budget_id,omitempty" doc:"alert"`
+	UserID       string      `json:"user_id,omitempty" doc:"alert: whose budget it is; left out if everybody's"`
+	Percent      *int        `json:"percent,omitempty" doc:"alert: the share of the budget that is spent"`
+	LimitMicros  *int64      `json:"limit_micros,omitempty" doc:"alert"`
+	SpentMicros  *int64      `json:"spent_micros,omitempty" doc:"alert"`
+	WindowStart  string      `json:"window_start,omitempty" format:"date-time" doc:"alert: left out if the budget counts since ever"`
 	Result       *wireResult `json:"result,omitempty" doc:"done, cancelled, interrupted"`
 	Error        *problem    `json:"error,omitempty" doc:"failed, interrupted"`
 }
@@ -147,6 +204,12 @@ func eventOf(e *jeantrail.Event, requested string) *wireEvent {
 	case jeantrail.EventProgress:
 		out.Stage, out.Unit = e.Progress.Stage, e.Progress.Unit
 		out.Done, out.Total = &e.Progress.Done, &e.Progress.Total
+	case jeantrail.EventAlert:
+		if a := e.Alert; a != nil {
+			limit, spent := int64(a.Limit), int64(a.Spent)
+			out.BudgetID, out.UserID, out.Percent = a.BudgetID, a.UserID, &a.Percent
+			out.LimitMicros, out.SpentMicros, out.WindowStart = &limit, &spent, wireTime(a.Window.Start)
+		}
 	}
 	if e.Result != nil {
 		out.Result = resultOf(e.JobID, requested, stateOf(e.Type), e.Result)
@@ -219,7 +282,7 @@ func jobSummary(j *jeantrail.Job) *wireJob {
 		Cost: costOf(jeantrail.Cost{Reserved: j.Reserved}),
 	}
 	if j.Result != nil {
-		usage := wireUsage(j.Result.Usage)
+		usage := usageOf(j.Result.Usage)
 		out.Cost, out.Usage = costOf(j.Result.Cost), &usage
 	}
 	if j.Err != nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -59,8 +60,8 @@ func rowOf(code jeantrail.Code) codeRow {
 	return table[jeantrail.CodeInternal]
 }
 
-// problem is an error on the wire: RFC 9457, with the code, the hint, the job
-// and the figures as extension members. WebSocket messages and events carry the
+// problem is an error on the wire: RFC 9457, with the code, the hint, the job,
+// the figures and the names as extension members. WebSocket messages and events carry the
 // same object.
 type problem struct {
 	Type       string `json:"type" doc:"URN of the kind of problem"`
@@ -73,6 +74,7 @@ type problem struct {
 	RetryAfter int64  `json:"retry_after_seconds,omitempty" doc:"When to try again"`
 
 	numbers map[string]int64
+	names   map[string]string
 	_       struct{} `additionalProperties:"true"`
 }
 
@@ -82,7 +84,7 @@ func newProblem(err error, jobID string) *problem {
 	row := rowOf(e.Code)
 	p := &problem{
 		Type: "urn:jeantrail:problem:" + string(e.Code), Title: row.title, Status: row.status,
-		Code: string(e.Code), Detail: shown(e), Hint: e.Hint, JobID: jobID, numbers: e.Numbers,
+		Code: string(e.Code), Detail: shown(e), Hint: e.Hint, JobID: jobID, numbers: e.Numbers, names: e.Names,
 	}
 	retry := e.RetryAfter
 	if retry <= 0 {
@@ -100,24 +102,26 @@ func shown(e *jeantrail.Error) string {
 	return e.Message
 }
 
-// MarshalJSON flattens the figures into the object, as RFC 9457 has extension
-// members; a member of the standard is never replaced.
+// MarshalJSON flattens the figures and names into the object, as RFC 9457 has
+// extension members; a member of the standard is never replaced.
 func (p *problem) MarshalJSON() ([]byte, error) {
 	type plain problem
 	base, err := json.Marshal((*plain)(p))
-	if err != nil || len(p.numbers) == 0 {
+	if err != nil || len(p.numbers)+len(p.names) == 0 {
 		return base, err
 	}
 	var taken map[string]json.RawMessage
 	if err := json.Unmarshal(base, &taken); err != nil {
 		return nil, err
 	}
-	extra := make(map[string]int64, len(p.numbers))
+	extra := make(map[string]any, len(p.numbers)+len(p.names))
 	for name, value := range p.numbers {
-		if _, ok := taken[name]; !ok {
-			extra[name] = value
-		}
+		extra[name] = value
 	}
+	for name, value := range p.names {
+		extra[name] = value
+	}
+	maps.DeleteFunc(extra, func(name string, _ any) bool { return taken[name] != nil })
 	if len(extra) == 0 {
 		return base, nil
 	}

@@ -278,6 +278,9 @@ func newTestServer(t *testing.T, opt Options) *Server {
 	if opt.Road == nil {
 		opt.Road = newFakeRoad(answerScript)
 	}
+	if opt.Money == nil {
+		opt.Money = newFakeMoney()
+	}
 	if opt.Models == nil {
 		opt.Models = readyModels()
 	}

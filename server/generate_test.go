@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -224,9 +225,13 @@ func TestGenerateRefusals(t *testing.T) {
 		{"bias of a word", `{"prompt":"x","logit_bias":{"word":1}}`, 400, jeantrail.CodeInvalid, "token id"},
 		{"arguments", `{"messages":[{"role":"assistant","tool_calls":[{"name":"f","arguments":"{}"}]}]}`, 400, jeantrail.CodeInvalid, "object"},
 		{"stream and async", `{"prompt":"x","stream":true,"async":true}`, 400, jeantrail.CodeInvalid, "links.events"},
-		{"template", `{"template":"jean_core"}`, 422, jeantrail.CodeUnsupported, "templates"},
-		{"variables", `{"prompt":"x","variables":{}}`, 422, jeantrail.CodeUnsupported, "variables"},
-		{"cache", `{"prompt":"x","cache":true}`, 422, jeantrail.CodeUnsupported, "cache"},
+		{"template of a conversation", `{"template":"t","messages":[{"role":"user","content":"x"}]}`, 400, jeantrail.CodeInvalid, "excludes"},
+		{"variables alone", `{"prompt":"x","variables":{"a":1}}`, 400, jeantrail.CodeInvalid, "need a template"},
+		{"variable of a list", `{"template":"t","variables":{"a":[1]}}`, 400, jeantrail.CodeInvalid, `"a" is neither`},
+		{"variable of nothing", `{"template":"t","variables":{"a":null}}`, 400, jeantrail.CodeInvalid, `"a" is neither`},
+		{"variable twice", `{"template":"t","variables":{"a":1,"a":2}}`, 400, jeantrail.CodeInvalid, `"a" is given twice`},
+		{"variables in a list", `{"template":"t","variables":[1]}`, 400, jeantrail.CodeInvalid, "variables must be an object"},
+		{"cache", `{"prompt":"x","cache":"yes"}`, 400, jeantrail.CodeInvalid, "cache must be true or false"},
 		{"nesting", `{"prompt":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`, 400, jeantrail.CodeInvalid, "JSON"},
 	}
 	s := newTestServer(t, Options{})
@@ -248,7 +253,23 @@ func TestGenerateKeepsHarmlessFields(t *testing.T) {
 		t.Fatalf("status %d: %s", w.Code, w.Body)
 	}
 	req := (<-road.submitted).snapshot().Request
-	if req.TaskType != "chat" || req.Metadata["a"] != "b" || req.Priority != jeantrail.PriorityBatch {
+	if req.TaskType != "chat" || req.Metadata["a"] != "b" || req.Priority != jeantrail.PriorityBatch || req.Cache == nil || *req.Cache {
+		t.Errorf("the request became %+v", req)
+	}
+}
+
+// A template takes the place of the prompt. Its variables keep their types, and
+// numbers their digits.
+func TestGenerateWithTemplate(t *testing.T) {
+	road := newFakeRoad(answerScript)
+	s := newTestServer(t, Options{Road: road})
+	w := call(s, "POST", "/generate", `{"template":"price_intelligence","variables":{"price":12.340,"free":true,"name":"<b>","count":12345678901234567890}}`)
+	if w.Code != 200 {
+		t.Fatalf("status %d: %s", w.Code, w.Body)
+	}
+	req := (<-road.submitted).snapshot().Request
+	want := map[string]any{"price": json.Number("12.340"), "free": true, "name": "<b>", "count": json.Number("12345678901234567890")}
+	if req.Template != "price_intelligence" || !maps.Equal(req.Variables, want) || req.Cache != nil {
 		t.Errorf("the request became %+v", req)
 	}
 }

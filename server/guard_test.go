@@ -95,7 +95,7 @@ func TestPreflight(t *testing.T) {
 	w := call(s, "OPTIONS", "/generate", "", append(ask, "Origin", "tauri://localhost")...)
 	h := w.Header()
 	if w.Code != 204 || h.Get("Access-Control-Allow-Origin") != "tauri://localhost" || h.Get("Access-Control-Allow-Private-Network") != "true" ||
-		!strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") || !strings.Contains(h.Get("Access-Control-Allow-Methods"), "DELETE") {
+		!strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") || h.Get("Access-Control-Allow-Methods") != "GET, POST, PUT, PATCH, DELETE" {
 		t.Errorf("preflight: %d %v", w.Code, h)
 	}
 	for name, values := range h {
@@ -185,14 +185,15 @@ func TestTokenIsHashed(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	bad := []Options{
 		{},
-		{Road: newFakeRoad(nil)},
-		{Models: readyModels()},
-		{Road: newFakeRoad(nil), Models: readyModels(), AllowedOrigins: []string{"*"}},
-		{Road: newFakeRoad(nil), Models: readyModels(), AllowedOrigins: []string{"https://*.example"}},
-		{Road: newFakeRoad(nil), Models: readyModels(), AllowedOrigins: []string{"example.com"}},
-		{Road: newFakeRoad(nil), Models: readyModels(), AllowedOrigins: []string{"https://example.com/path"}},
-		{Road: newFakeRoad(nil), Models: readyModels(), AllowedHosts: []string{"*"}},
-		{Road: newFakeRoad(nil), Models: readyModels(), AllowedHosts: []string{"http://example.com"}},
+		{Road: newFakeRoad(nil), Money: newFakeMoney()},
+		{Money: newFakeMoney(), Models: readyModels()},
+		{Road: newFakeRoad(nil), Models: readyModels()},
+		{Road: newFakeRoad(nil), Money: newFakeMoney(), Models: readyModels(), AllowedOrigins: []string{"*"}},
+		{Road: newFakeRoad(nil), Money: newFakeMoney(), Models: readyModels(), AllowedOrigins: []string{"https://*.example"}},
+		{Road: newFakeRoad(nil), Money: newFakeMoney(), Models: readyModels(), AllowedOrigins: []string{"example.com"}},
+		{Road: newFakeRoad(nil), Money: newFakeMoney(), Models: readyModels(), AllowedOrigins: []string{"https://example.com/path"}},
+		{Road: newFakeRoad(nil), Money: newFakeMoney(), Models: readyModels(), AllowedHosts: []string{"*"}},
+		{Road: newFakeRoad(nil), Money: newFakeMoney(), Models: readyModels(), AllowedHosts: []string{"http://example.com"}},
 	}
 	for i, opt := range bad {
 		if s, err := New(opt); err == nil {

@@ -76,24 +76,19 @@ func (s *Server) listJobs(w http.ResponseWriter, r *http.Request) error {
 func jobFilter(query url.Values) (jeantrail.JobFilter, error) {
 	f := jeantrail.JobFilter{
 		UserID: query.Get("user_id"), Model: query.Get("model"), Cursor: query.Get("cursor"),
-		State: jeantrail.State(query.Get("status")), Kind: jeantrail.Kind(query.Get("kind")), Limit: defaultPage,
+		State: jeantrail.State(query.Get("status")),
 	}
 	if f.State != "" && !f.State.Valid() {
 		return f, jeantrail.Errorf(jeantrail.CodeInvalid, "status %q is not known", f.State).
 			WithHint("Use queued, running, succeeded, failed, cancelled or interrupted.")
 	}
-	if f.Kind != "" && !knownKind(f.Kind) {
-		return f, jeantrail.Errorf(jeantrail.CodeInvalid, "kind %q is not known", f.Kind).
-			WithHint("Use text, image, transcribe, speak or pipeline.")
-	}
-	if limit := query.Get("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > maxPage {
-			return f, jeantrail.Errorf(jeantrail.CodeInvalid, "limit is %q, it must be a number from 1 to %d", limit, maxPage)
-		}
-		f.Limit = n
-	}
 	var err error
+	if f.Kind, err = queryKind(query); err != nil {
+		return f, err
+	}
+	if f.Limit, err = queryLimit(query); err != nil {
+		return f, err
+	}
 	if f.From, err = queryTime(query, "from"); err != nil {
 		return f, err
 	}
@@ -101,13 +96,25 @@ func jobFilter(query url.Values) (jeantrail.JobFilter, error) {
 	return f, err
 }
 
-func knownKind(k jeantrail.Kind) bool {
-	for _, known := range jeantrail.Kinds() {
-		if k == known {
-			return true
-		}
+func queryKind(query url.Values) (jeantrail.Kind, error) {
+	k := jeantrail.Kind(query.Get("kind"))
+	if k != "" && !k.Known() {
+		return "", jeantrail.Errorf(jeantrail.CodeInvalid, "kind %q is not known", k).
+			WithHint("Use text, image, transcribe, speak or pipeline.")
 	}
-	return false
+	return k, nil
+}
+
+func queryLimit(query url.Values) (int, error) {
+	limit := query.Get("limit")
+	if limit == "" {
+		return defaultPage, nil
+	}
+	n, err := strconv.Atoi(limit)
+	if err != nil || n < 1 || n > maxPage {
+		return 0, jeantrail.Errorf(jeantrail.CodeInvalid, "limit is %q, it must be a number from 1 to %d", limit, maxPage)
+	}
+	return n, nil
 }
 
 // queryTime reads a time or a day, which begins at midnight UTC.

@@ -29,6 +29,7 @@ type Metrics struct {
 	queueWait   *prometheus.HistogramVec
 	jobDuration *prometheus.HistogramVec
 	firstToken  *prometheus.HistogramVec
+	money       moneyMetrics
 }
 
 // jobBuckets span a cached one-token answer to an hour of background work.
@@ -58,11 +59,13 @@ func NewMetrics(more ...prometheus.Collector) *Metrics {
 		queueWait:   histogram("queue_wait_seconds", "Time from a job's admission to its start.", "kind"),
 		jobDuration: histogram("job_duration_seconds", "Time from a job's admission to its end.", "kind", "state"),
 		firstToken:  histogram("first_token_seconds", "Time from a text job's admission to its first token.", "model"),
+		money:       newMoneyMetrics(),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.requests, m.duration, m.streams, m.admitted, m.jobs, m.tokens, m.cost, m.queueWait, m.jobDuration, m.firstToken,
 	)
+	m.registry.MustRegister(m.money.collectors()...)
 	m.registry.MustRegister(more...)
 	return m
 }
@@ -103,6 +106,7 @@ func (m *Metrics) JobFinished(j *jeantrail.Job) {
 		m.tokens.WithLabelValues(j.Model, count.kind).Add(float64(count.n))
 	}
 	m.cost.WithLabelValues(kind, j.Model).Add(float64(j.Result.Cost.Amount))
+	m.money.finished(j)
 	if first := j.Result.Timings.FirstToken; first > 0 {
 		m.firstToken.WithLabelValues(j.Model).Observe(first.Seconds())
 	}
@@ -128,15 +132,17 @@ func (m *Metrics) streamClosed(transport string) { m.streams.WithLabelValues(tra
 
 // watch registers what is read at the moment of a scrape; of two servers that
 // share the metrics the later one is watched.
-func (m *Metrics) watch(models Models, vitals func(context.Context) Vitals, version string) {
+func (m *Metrics) watch(s *snapshot) {
 	m.registry.Unregister(&snapshot{})
-	m.registry.MustRegister(&snapshot{models: models, vitals: vitals, version: version})
+	m.registry.MustRegister(s)
 }
 
 // snapshot collects what is a state and not a count.
 type snapshot struct {
 	models  Models
+	money   Money
 	vitals  func(context.Context) Vitals
+	clock   func() time.Time
 	version string
 }
 
@@ -167,7 +173,7 @@ func descModel() *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (s *snapshot) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descBuild(), descQueue(), descReserved(), descStore(), descModel()} {
+	for _, d := range []*prometheus.Desc{descBuild(), descQueue(), descReserved(), descStore(), descModel(), descHolds(), descBudget()} {
 		ch <- d
 	}
 }
@@ -184,6 +190,8 @@ func (s *snapshot) Collect(ch chan<- prometheus.Metric) {
 	gauge(descQueue(), float64(v.Queued), "queued")
 	gauge(descQueue(), float64(v.Running), "running")
 	gauge(descReserved(), float64(v.Reserved))
+	gauge(descHolds(), float64(v.Holds))
+	s.budgetRatios(ctx, gauge)
 	gauge(descStore(), oneIf(v.StoreErr == nil))
 	statuses := []jeantrail.ModelStatus{
 		jeantrail.ModelAvailable, jeantrail.ModelLoading, jeantrail.ModelReady, jeantrail.ModelFailed, jeantrail.ModelMissing,

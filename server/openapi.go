@@ -116,7 +116,7 @@ func docJobEvents() operation {
 func docWebSocket() operation {
 	return operation{
 		id: "webSocket", tag: "jobs", summary: "Open a WebSocket",
-		detail: "Messages to the server: generate, subscribe, unsubscribe, cancel, ping (schema SocketRequest). Messages from it: accepted, rejected, pong (schema SocketReply), and events (schema Event). " +
+		detail: "Messages to the server: generate, subscribe, unsubscribe, cancel, ping (schema SocketRequest). Messages from it: accepted, rejected, pong (schema SocketReply), events (schema Event), and the alerts of the caller's budgets as they are raised (schema Alert). " +
 			"A browser shows its token as the subprotocols " + subprotocol + ", " + bearerProtocol + "<token>.",
 		answers: []answer{{http.StatusSwitchingProtocols, "The socket is open.", "", nil}},
 		errors:  []jeantrail.Code{jeantrail.CodeInvalid},
@@ -177,10 +177,14 @@ func buildOpenAPI(routes []route, version string) ([]byte, error) {
 	for _, rt := range routes {
 		doc.AddOperation(operationOf(reg, rt))
 	}
-	for _, message := range []any{socketRequest{}, socketReply{}, wireEvent{}} {
+	for _, message := range []any{socketRequest{}, socketReply{}, wireAlert{}, wireEvent{}} {
 		reg.Schema(reflect.TypeOf(message), true, "")
 	}
-	return json.Marshal(doc)
+	data, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("build openapi document: %w", err)
+	}
+	return data, nil
 }
 
 // schemaName is a wire type's name without what marks it as one.

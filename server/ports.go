@@ -30,6 +30,51 @@ type Road interface {
 	Jobs(ctx context.Context, p jeantrail.Principal, f jeantrail.JobFilter) (jeantrail.JobPage, error)
 }
 
+// Money is what the road lets people see and set about money. Every method
+// answers forbidden to a principal that may not, and shows a principal that is
+// not an administrator only its own.
+type Money interface {
+	// Budgets lists budgets with how they stand: those of a user and of
+	// everybody, or all if user is "".
+	Budgets(ctx context.Context, p jeantrail.Principal, user string) ([]jeantrail.BudgetStanding, error)
+	Budget(ctx context.Context, p jeantrail.Principal, id string) (*jeantrail.BudgetStanding, error)
+	// AddBudget gives the budget an id and returns how it stands.
+	AddBudget(ctx context.Context, p jeantrail.Principal, b jeantrail.Budget) (*jeantrail.BudgetStanding, error)
+	ChangeBudget(ctx context.Context, p jeantrail.Principal, id string, change func(*jeantrail.Budget) error) (*jeantrail.BudgetStanding, error)
+	DeleteBudget(ctx context.Context, p jeantrail.Principal, id string) error
+	// Alerts lists the newest alerts first.
+	Alerts(ctx context.Context, p jeantrail.Principal, user string, limit int) ([]jeantrail.Alert, error)
+	// WatchAlerts returns a channel of the alerts of the principal's user, and of
+	// everybody, as they are raised, until stop is called. A reader that does not
+	// keep up misses some; Alerts has all.
+	WatchAlerts(p jeantrail.Principal) (alerts <-chan jeantrail.Alert, stop func())
+
+	Rules(ctx context.Context, p jeantrail.Principal, user string) ([]jeantrail.Rule, error)
+	Rule(ctx context.Context, p jeantrail.Principal, id string) (*jeantrail.Rule, error)
+	AddRule(ctx context.Context, p jeantrail.Principal, r jeantrail.Rule) (*jeantrail.Rule, error)
+	ChangeRule(ctx context.Context, p jeantrail.Principal, id string, change func(*jeantrail.Rule) error) (*jeantrail.Rule, error)
+	DeleteRule(ctx context.Context, p jeantrail.Principal, id string) error
+	// TestRules explains what the rules make of a request, and of a candidate
+	// that is not kept yet as the first of them, if there is one.
+	TestRules(ctx context.Context, p jeantrail.Principal, req jeantrail.Request, candidate *jeantrail.Rule) (*jeantrail.RuleReport, error)
+
+	Prices(ctx context.Context, p jeantrail.Principal) ([]jeantrail.PriceEntry, error)
+	// SetPrice sets what a model's units cost from e.ValidFrom on; zero is now.
+	SetPrice(ctx context.Context, p jeantrail.Principal, e jeantrail.PriceEntry) (*jeantrail.PriceEntry, error)
+
+	Costs(ctx context.Context, p jeantrail.Principal, by jeantrail.CostGroup, f jeantrail.StatisticsFilter) ([]jeantrail.CostRow, error)
+	// VerifyCosts holds the statistics, and all else that is said twice about
+	// money, against each other, and returns a sentence for each difference that
+	// it finds; none is the answer of sound books. With rebuild it then makes the
+	// statistics anew from the costs. It is for administrators.
+	VerifyCosts(ctx context.Context, p jeantrail.Principal, rebuild bool) ([]string, error)
+	Usage(ctx context.Context, p jeantrail.Principal, f jeantrail.StatisticsFilter) ([]jeantrail.UsageRow, error)
+
+	Templates() []jeantrail.Template
+	Template(name string) (*jeantrail.Template, error)
+	RenderTemplate(name string, variables map[string]any) (*jeantrail.RenderedTemplate, error)
+}
+
 // EventReader is a cursor over the events of one job. A reader that is slow
 // holds nobody up, and a Next that ends by its context has consumed nothing.
 type EventReader interface {
@@ -47,6 +92,7 @@ type Vitals struct {
 	StoreErr error // why the store does not work, nil if it does
 	Queued   int   // jobs that wait
 	Running  int   // jobs at work
+	Holds    int   // reservations that are open
 	Reserved jeantrail.Money
 	Stopping bool
 }

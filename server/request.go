@@ -10,7 +10,7 @@ import (
 // generateRequest is the body of POST /generate, and the request of a
 // WebSocket's generate message.
 type generateRequest struct {
-	Prompt   string        `json:"prompt,omitempty" doc:"What to answer. Exactly one of prompt and messages is needed."`
+	Prompt   string        `json:"prompt,omitempty" doc:"What to answer. Exactly one of prompt and messages is needed, unless a template makes the prompt."`
 	Messages []wireMessage `json:"messages,omitempty" nullable:"false" doc:"A conversation so far."`
 	Model    string        `json:"model,omitempty" maxLength:"256" doc:"Name or alias of a model; the configured default if left out."`
 	UserID   string        `json:"user_id,omitempty" maxLength:"128" doc:"Who it is for, if not the caller."`
@@ -39,13 +39,13 @@ type generateRequest struct {
 	Raw              bool               `json:"raw,omitempty" doc:"Send the prompt to the model as it is, without the chat template."`
 	IgnoreEOS        bool               `json:"ignore_eos,omitempty" doc:"Generate up to max_tokens."`
 
-	TaskType string            `json:"task_type,omitempty" doc:"What the answer is for; stored with the job."`
+	TaskType string            `json:"task_type,omitempty" maxLength:"128" doc:"What the answer is for; optimisation rules may ask for it. Classified if left out."`
 	Priority string            `json:"priority,omitempty" enum:"interactive,batch,background"`
 	Metadata map[string]string `json:"metadata,omitempty" doc:"Stored with the job."`
 
-	Cache     bool            `json:"cache,omitempty" doc:"true is not supported by this version."`
-	Template  string          `json:"template,omitempty" doc:"Not supported by this version."`
-	Variables json.RawMessage `json:"variables,omitempty" doc:"Not supported by this version."`
+	Cache     *bool         `json:"cache,omitempty" doc:"Whether a stored answer to the same request may be given, and this one be stored. If left out: only if the request is deterministic."`
+	Template  string        `json:"template,omitempty" maxLength:"128" doc:"Name of a prompt template; variables fill it, and prompt its main variable."`
+	Variables wireVariables `json:"variables,omitempty" doc:"What the template has to be told."`
 }
 
 type wireMessage struct {
@@ -61,12 +61,8 @@ type wireToolCall struct {
 	Arguments json.RawMessage `json:"arguments,omitempty" doc:"An object."`
 }
 
-// request turns the wire form into the project's words. What this version does
-// not do is refused here, so that it is never ignored.
+// request turns the wire form into the project's words.
 func (g *generateRequest) request() (jeantrail.Request, error) {
-	if err := g.unsupported(); err != nil {
-		return jeantrail.Request{}, err
-	}
 	bias, err := tokenBias(g.LogitBias)
 	if err != nil {
 		return jeantrail.Request{}, err
@@ -90,7 +86,8 @@ func (g *generateRequest) request() (jeantrail.Request, error) {
 	}
 	req := jeantrail.Request{
 		Kind: jeantrail.KindText, UserID: g.UserID, Model: g.Model, Priority: jeantrail.Priority(g.Priority),
-		Async: g.Async, TaskType: g.TaskType, Metadata: g.Metadata, Text: text,
+		Async: g.Async, TaskType: g.TaskType, Metadata: g.Metadata, Cache: g.Cache,
+		Template: g.Template, Variables: g.Variables, Text: text,
 	}
 	return req, req.Validate()
 }
@@ -112,18 +109,6 @@ func checkObjects(g *generateRequest) error {
 	}
 	if rawText(g.JSONSchema) != "" && !object(g.JSONSchema) {
 		return jeantrail.Errorf(jeantrail.CodeInvalid, "json_schema must be an object")
-	}
-	return nil
-}
-
-func (g *generateRequest) unsupported() error {
-	switch {
-	case g.Template != "" || rawText(g.Variables) != "":
-		return jeantrail.Errorf(jeantrail.CodeUnsupported, "prompt templates are not supported by this version").
-			WithHint("Leave out template and variables, and send the finished prompt.")
-	case g.Cache:
-		return jeantrail.Errorf(jeantrail.CodeUnsupported, "the result cache is not supported by this version").
-			WithHint("Leave out cache, or send false.")
 	}
 	return nil
 }
@@ -173,6 +158,7 @@ func requestBody(req *jeantrail.Request) *generateRequest {
 		Grammar: t.Grammar, JSONSchema: json.RawMessage(t.JSONSchema),
 		Thinking: t.Thinking, Raw: t.Raw, IgnoreEOS: t.IgnoreEOS,
 		TaskType: req.TaskType, Priority: string(req.Priority), Metadata: req.Metadata,
+		Cache: req.Cache, Template: req.Template, Variables: req.Variables,
 	}
 	for id, value := range t.LogitBias {
 		if g.LogitBias == nil {

@@ -1,8 +1,9 @@
 package server
 
 import (
+	"maps"
 	"net/http"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/jeantrail/jeantrail-ai"
@@ -32,6 +33,28 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/job/{id}/events", serve: s.jobEvents, doc: docJobEvents()},
 		{method: "GET", path: "/ws", serve: s.webSocket, doc: docWebSocket()},
 
+		{method: "GET", path: "/budgets", serve: s.listBudgets, doc: docListBudgets()},
+		{method: "POST", path: "/budgets", serve: s.addBudget, doc: docAddBudget()},
+		{method: "GET", path: "/budgets/{id}", serve: s.getBudget, doc: docGetBudget()},
+		{method: "PATCH", path: "/budgets/{id}", serve: s.changeBudget, doc: docChangeBudget()},
+		{method: "DELETE", path: "/budgets/{id}", serve: s.deleteBudget, doc: docDeleteBudget()},
+		{method: "GET", path: "/alerts", serve: s.listAlerts, doc: docListAlerts()},
+		{method: "GET", path: "/rules", serve: s.listRules, doc: docListRules()},
+		{method: "POST", path: "/rules", serve: s.addRule, doc: docAddRule()},
+		{method: "POST", path: "/rules/test", serve: s.testRules, doc: docTestRules()},
+		{method: "GET", path: "/rules/{id}", serve: s.getRule, doc: docGetRule()},
+		{method: "PATCH", path: "/rules/{id}", serve: s.changeRule, doc: docChangeRule()},
+		{method: "DELETE", path: "/rules/{id}", serve: s.deleteRule, doc: docDeleteRule()},
+		{method: "GET", path: "/prices", serve: s.listPrices, doc: docListPrices()},
+		{method: "PUT", path: "/prices/{model}", serve: s.setPrice, doc: docSetPrice()},
+		{method: "GET", path: "/costs", serve: s.listCosts, doc: docListCosts()},
+		{method: "POST", path: "/costs/verify", serve: s.verifyCosts, doc: docVerifyCosts()},
+		{method: "GET", path: "/usage", serve: s.listUsage, doc: docListUsage()},
+
+		{method: "GET", path: "/templates", serve: s.listTemplates, doc: docListTemplates()},
+		{method: "GET", path: "/templates/{name}", serve: s.getTemplate, doc: docGetTemplate()},
+		{method: "POST", path: "/templates/{name}/render", serve: s.renderTemplate, doc: docRenderTemplate()},
+
 		{method: "GET", path: "/models", serve: s.listModels, doc: docListModels()},
 		{method: "GET", path: "/models/{name}", serve: s.getModel, doc: docGetModel()},
 
@@ -46,17 +69,36 @@ func (s *Server) routes() []route {
 // path 404, both as problem+json, which the mux by itself would say in plain text.
 func (s *Server) mux() http.Handler {
 	mux := http.NewServeMux()
-	methods := map[string][]string{}
+	paths := map[string]map[string]http.Handler{}
 	for _, rt := range s.routes() {
-		mux.Handle(rt.method+" "+rt.path, s.endpoint(rt))
-		methods[rt.path] = append(methods[rt.path], rt.method)
+		if paths[rt.path] == nil {
+			paths[rt.path] = map[string]http.Handler{}
+		}
+		paths[rt.path][rt.method] = s.endpoint(rt)
 	}
-	for path, allowed := range methods {
-		sort.Strings(allowed)
-		mux.Handle(path, s.endpoint(route{path: path, serve: wrongMethod(allowed)}))
+	for path, methods := range paths {
+		other := s.endpoint(route{path: path, serve: wrongMethod(slices.Sorted(maps.Keys(methods)))})
+		mux.Handle(path, byMethod(methods, other))
 	}
 	mux.Handle("/", s.endpoint(route{path: "unmatched", serve: noSuchPath}))
 	return mux
+}
+
+// byMethod serves one path. The mux could tell methods apart too, but takes a
+// path for all methods beside a pattern for one, as /rules/test is beside
+// /rules/{id}, for a conflict.
+func byMethod(methods map[string]http.Handler, other http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet // net/http leaves out the body
+		}
+		if h, ok := methods[method]; ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		other.ServeHTTP(w, r)
+	})
 }
 
 func wrongMethod(allowed []string) handlerFunc {

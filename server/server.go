@@ -35,9 +35,10 @@ const (
 // errShuttingDown is the cause of a request's context when the process stops.
 var errShuttingDown = errors.New("server is shutting down")
 
-// Options configure a Server. Road and Models are required.
+// Options configure a Server. Road, Money and Models are required.
 type Options struct {
 	Road    Road
+	Money   Money
 	Models  Models
 	Metrics *Metrics // nil: a new one
 	// Vitals tells how the store and the queue are; nil means they are well.
@@ -79,11 +80,11 @@ type Server struct {
 	stopping atomic.Bool
 }
 
-// New makes a server. It fails if the options are not usable: without a Road or
-// Models, or with a host or origin that is not well formed.
+// New makes a server. It fails if the options are not usable: without a Road,
+// Money or Models, or with a host or origin that is not well formed.
 func New(opt Options) (*Server, error) {
-	if opt.Road == nil || opt.Models == nil {
-		return nil, errors.New("make server: Road and Models are required")
+	if opt.Road == nil || opt.Money == nil || opt.Models == nil {
+		return nil, errors.New("make server: Road, Money and Models are required")
 	}
 	if opt.Metrics == nil {
 		opt.Metrics = NewMetrics()
@@ -113,14 +114,14 @@ func New(opt Options) (*Server, error) {
 	}
 	s.life, s.endLife = context.WithCancelCause(context.Background())
 	if s.openapi, err = buildOpenAPI(s.routes(), opt.Version); err != nil {
-		return nil, fmt.Errorf("build openapi document: %w", err)
+		return nil, err
 	}
 	s.handler = s.chain(s.mux())
 	s.http = &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelWarn),
 	}
-	s.metrics.watch(opt.Models, opt.Vitals, opt.Version)
+	s.metrics.watch(&snapshot{models: opt.Models, money: opt.Money, vitals: opt.Vitals, clock: opt.Clock, version: opt.Version})
 	return s, nil
 }
 
@@ -129,6 +130,12 @@ func (s *Server) Handler() http.Handler { return s.handler }
 
 // OpenAPI returns the OpenAPI 3.1 document as JSON.
 func (s *Server) OpenAPI() []byte { return s.openapi }
+
+// Describe returns the OpenAPI 3.1 document of a version as JSON. It needs no
+// server: the routes and the wire types are all that the document is made of.
+func Describe(version string) ([]byte, error) {
+	return buildOpenAPI((&Server{}).routes(), version)
+}
 
 // Serve answers on ln until StopAccepting or Shutdown; it then returns nil.
 func (s *Server) Serve(ln net.Listener) error {

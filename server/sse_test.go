@@ -55,6 +55,34 @@ func TestStreamOfOtherEnds(t *testing.T) {
 	golden(t, "interrupted.golden", call(s, "POST", "/generate", `{"prompt":"x","stream":true}`).Body.Bytes())
 }
 
+// An alert is an event of the job that raised it, and the result says what the
+// job used and what became of the rules.
+func TestStreamAlertGolden(t *testing.T) {
+	alert := someAlert()
+	s := newTestServer(t, Options{Road: newFakeRoad(func(j *fakeJob) {
+		j.start()
+		j.emit(jeantrail.Event{Type: jeantrail.EventAlert, Alert: &alert})
+		j.emit(jeantrail.Event{Type: jeantrail.EventAlert, Alert: &jeantrail.Alert{BudgetID: "b2", Percent: 100}})
+		j.end(jeantrail.StateSucceeded, &jeantrail.Result{
+			Model: "builtin", FinishReason: jeantrail.FinishBudget, Truncated: true, Cache: jeantrail.CacheMiss,
+			Usage:        jeantrail.Usage{Images: 2, AudioIn: 1250 * time.Millisecond, AudioOut: time.Second},
+			RulesApplied: []string{"short"}, RulesSkipped: []string{"long: there is no model \"x\""},
+			Energy: jeantrail.Energy{Measured: true, Source: "rapl", Millijoule: 1500, Price: 3},
+		}, nil)
+	})})
+	golden(t, "alert.golden", call(s, "POST", "/generate", `{"prompt":"x","stream":true}`).Body.Bytes())
+}
+
+func TestEnergy(t *testing.T) {
+	if got := energyOf(jeantrail.Energy{}); got != nil {
+		t.Errorf("nothing to say is %+v", got)
+	}
+	got := energyOf(jeantrail.Energy{Reason: "no counter", Millijoule: 5, Price: 5})
+	if got == nil || got.Measured || got.Reason != "no counter" || got.Joules != nil || got.CostMicros != nil {
+		t.Errorf("what was not measured is %+v", got)
+	}
+}
+
 // Resuming gives what comes after, with the header before the query; a job that
 // has nothing more to say ends an EventSource's attempts.
 func TestStreamResume(t *testing.T) {

@@ -45,7 +45,7 @@ func TestOpenAPICoversTheRoutes(t *testing.T) {
 // Every field of the project's request can be asked for over the wire: a field
 // that is added there and forgotten here fails.
 func TestWireRequestIsComplete(t *testing.T) {
-	number, count, seed := 0.5, 1, uint32(1)
+	number, count, seed, cache := 0.5, 1, uint32(1), true
 	text := &jeantrail.TextRequest{
 		Prompt: "p", System: "s", Messages: []jeantrail.Message{{Role: "assistant", Content: "c", Reasoning: "r", ToolCallID: "t",
 			ToolCalls: []jeantrail.ToolCall{{Name: "f", Arguments: `{"a":1}`}}}},
@@ -55,7 +55,9 @@ func TestWireRequestIsComplete(t *testing.T) {
 	}
 	req := jeantrail.Request{
 		Kind: jeantrail.KindText, UserID: "u", Model: "m", Priority: jeantrail.PriorityBatch, Async: true, TaskType: "t",
-		Metadata: map[string]string{"a": "b"}, Text: text,
+		Metadata: map[string]string{"a": "b"}, Cache: &cache, Template: "t", Text: text,
+		Variables: map[string]any{"a": "b", "c": json.Number("1.50"), "d": true},
+		Workflow:  "w", // a pipeline sets it for its stages; nobody asks for it
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(req), reflect.ValueOf(*text), reflect.ValueOf(text.Messages[0])} {
 		for i := range v.NumField() {
@@ -74,6 +76,7 @@ func TestWireRequestIsComplete(t *testing.T) {
 	}
 	// Together these exclude each other; that is Validate's business, not ours.
 	got, _ := body.request()
+	req.Workflow = ""
 	if !reflect.DeepEqual(got, req) {
 		t.Errorf("%s\nbecame %+v\nwant   %+v", data, got.Text, req.Text)
 	}
@@ -85,7 +88,8 @@ func FuzzDecodeGenerate(f *testing.F) {
 	for _, seed := range []string{
 		`{"prompt":"x"}`, `{"messages":[{"role":"user","content":"x"}],"tools":[{}],"stop":["a"]}`,
 		`{"prompt":"\ud800","logit_bias":{"1":2},"seed":4294967295}`, `{"prompt":1}`, `{"prompt":"x","variables":null,"stream":null}`,
-		`{"messages":[{"role":"assistant","tool_calls":[{"name":"f","arguments":{"a":[1]}}]}]}`, `{"":0}`, `[`, "{\"prompt\":\"\xff\"}",
+		`{"messages":[{"role":"assistant","tool_calls":[{"name":"f","arguments":{"a":[1]}}]}]}`, `{"":0}`, `[`, `{"template":"t","variables":{"a":1e2,"b":"c","d":false},"cache":false}`,
+		`{"template":"t","variables":{}}`, "{\"prompt\":\"\xff\"}",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -67,7 +67,8 @@ func (s *Server) webSocket(w http.ResponseWriter, r *http.Request) error {
 }
 
 // socket is one connection. The handler's goroutine reads; one goroutine
-// writes; each subscription has one that follows its job. serve joins them all.
+// writes; one watches for alerts; each subscription has one that follows its
+// job. serve joins them all.
 type socket struct {
 	server    *Server
 	conn      *websocket.Conn
@@ -101,6 +102,26 @@ func newSocket(s *Server, conn *websocket.Conn, r *http.Request) *socket {
 // errClosed is the cause of a socket's context when the client ended it.
 var errClosed = errors.New("the socket was closed")
 
+// watchAlerts passes the alerts of the client's user on as they are raised. A
+// client that wants those of before asks GET /alerts.
+func (c *socket) watchAlerts(alerts <-chan jeantrail.Alert) {
+	for {
+		select {
+		case a, open := <-alerts:
+			if !open {
+				return
+			}
+			message := alertOf(&a)
+			message.Type = string(jeantrail.EventAlert)
+			if c.send(message) != nil {
+				return
+			}
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
 // serve runs the socket until the client, an error or the server ends it. The
 // jobs that were started on it live on for the resume window.
 func (c *socket) serve() {
@@ -109,6 +130,9 @@ func (c *socket) serve() {
 		defer close(written)
 		c.write()
 	}()
+	alerts, stop := c.server.opt.Money.WatchAlerts(c.principal)
+	defer stop()
+	c.followers.Go(func() { c.watchAlerts(alerts) })
 	c.read()
 	c.end(errClosed)
 	c.followers.Wait()

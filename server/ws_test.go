@@ -161,7 +161,7 @@ func TestSocketRejections(t *testing.T) {
 		{`{"type":"generate","id":"q"}`, "q", "invalid", "needs a request"},
 		{`{"type":"generate","id":"q","request":{"promt":"x"}}`, "q", "invalid", "Did you mean"},
 		{`{"type":"generate","id":"q","request":{}}`, "q", "invalid", "neither prompt nor messages"},
-		{`{"type":"generate","id":"q","request":{"template":"t"}}`, "q", "unsupported", "templates"},
+		{`{"type":"generate","id":"q","request":{"template":"t","raw":true}}`, "q", "invalid", "excludes raw"},
 		{`{"type":"generate","id":"` + strings.Repeat("x", 129) + `"}`, "", "invalid", "128"},
 		{`{"type":"generate_image","id":"q","request":{}}`, "q", "unsupported", "generate_image"},
 		{`{"type":"pipeline","id":"q","request":{}}`, "q", "unsupported", "pipeline"},

@@ -11,33 +11,55 @@ import (
 
 const insertJobSQL = `INSERT INTO ai_jobs (id, kind, user_id, key_id, state, model, requested_model, priority, async,
 	price_model, price_prompt_token_micros, price_cached_token_micros, price_completion_token_micros,
-	price_image_micros, price_audio_ms_micros, created_at, request)
-VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	price_image_micros, created_at, request)
+VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-const insertReservationSQL = `INSERT INTO ai_reservations (job_id, user_id, micros, created_at) VALUES (?, ?, ?, ?)`
+const insertReservationSQL = `INSERT INTO ai_reservations (job_id, user_id, micros, created_at,
+	audio_in_second_micros, audio_out_second_micros, workflow) VALUES (?, ?, ?, ?, ?, ?, ?)`
 
 const startJobSQL = `UPDATE ai_jobs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'`
 
 // Admit inserts the job as queued, its reservation and its first event, which
 // has number 1. An id that is in use is a conflict.
-func (s *Store) Admit(ctx context.Context, job *jeantrail.Job, queued jeantrail.Event) error {
+//
+// decide is given the budgets that apply to the job's user at job.CreatedAt, as
+// they stand in this very transaction, and returns what to hold; that becomes
+// job.Reserved. An error of decide is returned, and nothing is written.
+func (s *Store) Admit(ctx context.Context, job *jeantrail.Job, queued jeantrail.Event,
+	decide func([]jeantrail.BudgetStanding) (jeantrail.Money, error)) error {
 	switch {
 	case job.State != jeantrail.StateQueued || queued.Type != jeantrail.EventQueued:
 		return misuse("admit job %s: it is %s with event %q, not queued", job.ID, job.State, queued.Type)
 	case queued.JobID != job.ID || job.ID == "":
 		return misuse("admit job %q: its event is of job %q", job.ID, queued.JobID)
-	case !slices.Contains(jeantrail.Kinds(), job.Kind):
+	case queued.Seq != 1:
+		return gap(&queued, 0)
+	case job.UserID == "":
+		return misuse("admit job %s: it is nobody's", job.ID)
+	case !job.Kind.Known():
 		return misuse("admit job %s: kind %q is not known", job.ID, job.Kind)
 	case !slices.Contains(jeantrail.Priorities(), job.Priority):
 		return misuse("admit job %s: priority %q is not known", job.ID, job.Priority)
-	case job.Reserved < 0:
-		return misuse("admit job %s: the reservation is %s", job.ID, job.Reserved)
 	}
-	request, err := encode(rowOfRequest(&job.Request))
+	row, err := rowOfRequest(&job.Request)
+	if err != nil {
+		return err
+	}
+	request, err := encode(row)
 	if err != nil {
 		return failed("admit job", err)
 	}
 	return s.write(ctx, "admit job", func(ctx context.Context, tx *sql.Tx) error {
+		standings, err := s.standingsTx(ctx, tx, job.UserID, job.CreatedAt)
+		if err != nil {
+			return err
+		}
+		if job.Reserved, err = decide(standings); err != nil {
+			return err
+		}
+		if job.Reserved < 0 {
+			return misuse("admit job %s: the reservation is %s", job.ID, job.Reserved)
+		}
 		return s.admitTx(ctx, tx, job, request, queued)
 	})
 }
@@ -46,16 +68,17 @@ func (s *Store) admitTx(ctx context.Context, tx *sql.Tx, job *jeantrail.Job, req
 	p := job.Price
 	_, err := on(ctx, tx, s.stmt.insertJob).ExecContext(ctx,
 		job.ID, string(job.Kind), job.UserID, job.KeyID, job.Model, job.RequestedModel, string(job.Priority), job.Async,
-		p.Model, int64(p.PromptToken), int64(p.CachedToken), int64(p.CompletionToken), int64(p.Image), int64(p.AudioMillisecond),
+		p.Model, int64(p.PromptToken), int64(p.CachedToken), int64(p.CompletionToken), int64(p.Image),
 		millis(job.CreatedAt), request)
 	if err != nil {
 		return err
 	}
-	_, err = on(ctx, tx, s.stmt.insertReservation).ExecContext(ctx, job.ID, job.UserID, int64(job.Reserved), millis(job.CreatedAt))
+	_, err = on(ctx, tx, s.stmt.insertReservation).ExecContext(ctx, job.ID, job.UserID, int64(job.Reserved), millis(job.CreatedAt),
+		int64(p.AudioInSecond), int64(p.AudioOutSecond), job.Request.Workflow)
 	if err != nil {
 		return err
 	}
-	return s.appendTx(ctx, tx, []jeantrail.Event{queued})
+	return s.insertEventTx(ctx, tx, &queued)
 }
 
 // Start moves a queued job to running and appends the event. A job in any other

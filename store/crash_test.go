@@ -50,7 +50,7 @@ func crashJob(ctx context.Context, s *store.Store) error {
 		}
 		return err
 	}
-	if err := said(1, jeantrail.StateQueued, s.Admit(ctx, job, event(job.ID, 1, jeantrail.EventQueued))); err != nil {
+	if err := said(1, jeantrail.StateQueued, tryAdmit(ctx, s, job, event(job.ID, 1, jeantrail.EventQueued))); err != nil {
 		return err
 	}
 	if err := said(2, jeantrail.StateRunning, s.Start(ctx, job.ID, epoch, event(job.ID, 2, jeantrail.EventStarted))); err != nil {
@@ -61,7 +61,7 @@ func crashJob(ctx context.Context, s *store.Store) error {
 			return err
 		}
 	}
-	return said(6, jeantrail.StateSucceeded, s.Settle(ctx, settlement(job.ID, jeantrail.StateRunning, jeantrail.StateSucceeded, 5, 3)))
+	return said(6, jeantrail.StateSucceeded, settle(ctx, s, settlement(job.ID, jeantrail.StateRunning, jeantrail.StateSucceeded, 5, 3)))
 }
 
 // said is the last thing a killed process told of a job.
@@ -137,7 +137,7 @@ func recoverJobs(t *testing.T, s *store.Store) {
 		for _, e := range events {
 			tokens += e.Tokens
 		}
-		must(t, s.Settle(ctx, settlement(job.ID, job.State, jeantrail.StateInterrupted, job.LastSeq, tokens)))
+		must(t, settle(ctx, s, settlement(job.ID, job.State, jeantrail.StateInterrupted, job.LastSeq, tokens)))
 	}
 	totals, err := s.Totals(ctx)
 	must(t, err)

@@ -5,15 +5,16 @@
 // library, and nothing else of the project. No other package reaches the
 // driver.
 //
-// A Store owns two pools. The writer is a single connection, so that write
-// transactions queue in Go, in order, instead of failing as busy in SQLite; all
-// of them begin immediate. The readers are read-only and never wait for the
-// writer, nor it for them (write-ahead log). Every connection is dressed by its
-// DSN, because a pragma that was executed once is missing from the connection
-// that the pool opens next.
+// A Store owns two pools. The writer is a single connection, so that writes
+// queue in Go, in order, instead of failing as busy in SQLite; those that wait
+// while another commits share the next transaction (group.go), which begins
+// immediate. The readers are read-only and never wait for the writer, nor it for
+// them (write-ahead log). Every connection is dressed by its DSN, because a
+// pragma that was executed once is missing from the connection that the pool
+// opens next.
 //
 // A job moves by UPDATE … WHERE state = ?, and no row means conflict. Every
-// public method is one transaction; what takes part in a larger one has a
+// public method is atomic; what takes part in a larger transaction has a
 // counterpart that ends in Tx.
 //
 // What must never happen here: a decision about money (gateway/ledger counts,

@@ -51,7 +51,7 @@ func (s *Store) appendTx(ctx context.Context, tx *sql.Tx, events []jeantrail.Eve
 			}
 		}
 		if events[i].Seq != head+1 {
-			return jeantrail.Errorf(jeantrail.CodeConflict, "append events: event %d of job %s does not follow %d", events[i].Seq, id, head)
+			return gap(&events[i], head)
 		}
 		if err := s.insertEventTx(ctx, tx, &events[i]); err != nil {
 			return err
@@ -59,6 +59,10 @@ func (s *Store) appendTx(ctx context.Context, tx *sql.Tx, events []jeantrail.Eve
 		heads[id] = head + 1
 	}
 	return nil
+}
+
+func gap(ev *jeantrail.Event, head int64) error {
+	return jeantrail.Errorf(jeantrail.CodeConflict, "append events: event %d of job %s does not follow %d", ev.Seq, ev.JobID, head)
 }
 
 // openLogTx returns the number of the newest event of an unfinished job.

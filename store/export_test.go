@@ -25,3 +25,11 @@ func Rules() []string {
 
 // Failed is how an error of the driver reaches callers.
 var Failed = failed
+
+// Waiting is how many writes wait for their transaction, the leader's included
+// as long as it waits for the writer.
+func (s *Store) Waiting() int {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	return len(s.group.waiting)
+}

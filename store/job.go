@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,14 +21,16 @@ const (
 // The last three columns are what can be megabytes long.
 const jobColumns = `SELECT j.id, j.kind, j.user_id, j.key_id, j.state, j.model, j.requested_model, j.priority, j.async,
 	j.price_model, j.price_prompt_token_micros, j.price_cached_token_micros, j.price_completion_token_micros,
-	j.price_image_micros, j.price_audio_ms_micros, v.micros,
+	j.price_image_micros, v.audio_in_second_micros, v.audio_out_second_micros, v.workflow, v.micros,
 	j.created_at, j.started_at, j.finished_at, j.error_code, j.error,
 	(SELECT coalesce(max(e.seq), 0) FROM ai_job_events AS e WHERE e.job_id = j.id),
 	r.job_id IS NOT NULL, coalesce(r.model, ''), coalesce(r.finish_reason, ''), coalesce(r.truncated, 0),
 	coalesce(r.prompt_tokens, 0), coalesce(r.cached_tokens, 0), coalesce(r.completion_tokens, 0), coalesce(r.reasoning_tokens, 0),
 	coalesce(r.queue_us, 0), coalesce(r.prompt_us, 0), coalesce(r.first_token_us, 0), coalesce(r.total_us, 0),
 	coalesce(r.tokens_per_second, 0.0), coalesce(r.device, ''), coalesce(r.layers_offloaded, 0), coalesce(r.n_ctx, 0),
-	coalesce(r.fallback_reason, ''), coalesce(r.cache, ''), coalesce(r.rules_applied, '[]'), coalesce(c.amount_micros, 0)`
+	coalesce(r.fallback_reason, ''), coalesce(r.cache, ''), coalesce(r.rules_applied, '[]'), coalesce(c.amount_micros, 0),
+	coalesce(c.images, 0), coalesce(c.audio_in_ms, 0), coalesce(c.audio_out_ms, 0), coalesce(c.rules_skipped, '[]'),
+	c.energy_mj, coalesce(c.energy_source, ''), coalesce(c.energy_micros, 0)`
 
 const jobTables = `
 FROM ai_jobs AS j
@@ -114,7 +115,7 @@ func conditions(f jeantrail.JobFilter) (where string, args []any, err error) {
 	if f.State != "" && !f.State.Valid() {
 		return "", nil, jeantrail.Errorf(jeantrail.CodeInvalid, "list jobs: state %q is not known", f.State)
 	}
-	if f.Kind != "" && !slices.Contains(jeantrail.Kinds(), f.Kind) {
+	if f.Kind != "" && !f.Kind.Known() {
 		return "", nil, jeantrail.Errorf(jeantrail.CodeInvalid, "list jobs: kind %q is not known", f.Kind)
 	}
 	if f.UserID != "" {
@@ -189,20 +190,25 @@ func scanJob(from row) (*jeantrail.Job, error) {
 		r                                jeantrail.Result
 		created                          int64
 		started, finished                sql.Null[int64]
-		code, rules, request             string
+		code, rules, skipped, request    string
+		workflow                         string
+		audioIn, audioOut                int64
+		energy                           sql.Null[int64]
 		errorBody                        sql.Null[string]
 		hasResult                        bool
 		queue, prompt, firstToken, total int64
 		p, u, e                          = &job.Price, &r.Usage, &r.Engine
 	)
 	err := from.Scan(&job.ID, &job.Kind, &job.UserID, &job.KeyID, &job.State, &job.Model, &job.RequestedModel, &job.Priority, &job.Async,
-		&p.Model, &p.PromptToken, &p.CachedToken, &p.CompletionToken, &p.Image, &p.AudioMillisecond, &job.Reserved,
+		&p.Model, &p.PromptToken, &p.CachedToken, &p.CompletionToken, &p.Image,
+		&p.AudioInSecond, &p.AudioOutSecond, &workflow, &job.Reserved,
 		&created, &started, &finished, &code, &errorBody, &job.LastSeq,
 		&hasResult, &r.Model, &r.FinishReason, &r.Truncated,
 		&u.PromptTokens, &u.CachedTokens, &u.CompletionTokens, &u.ReasoningTokens,
 		&queue, &prompt, &firstToken, &total,
 		&r.Timings.TokensPerSecond, &e.Device, &e.LayersOffloaded, &e.NCtx,
 		&e.FallbackReason, &r.Cache, &rules, &r.Cost.Amount,
+		&u.Images, &audioIn, &audioOut, &skipped, &energy, &r.Energy.Source, &r.Energy.Price,
 		&request, &r.Text, &r.Reasoning)
 	if err != nil {
 		return nil, err
@@ -212,6 +218,7 @@ func scanJob(from row) (*jeantrail.Job, error) {
 	if job.Request, err = requestOf(&job, request); err != nil {
 		return nil, err
 	}
+	job.Request.Workflow = workflow
 	if errorBody.Valid {
 		var body errorRow
 		if err := json.Unmarshal([]byte(errorBody.V), &body); err != nil {
@@ -222,17 +229,39 @@ func scanJob(from row) (*jeantrail.Job, error) {
 	if !hasResult {
 		return &job, nil
 	}
-	if err := json.Unmarshal([]byte(rules), &r.RulesApplied); err != nil {
+	if r.RulesApplied, err = decodeNames(rules); err != nil {
 		return nil, err
 	}
-	if len(r.RulesApplied) == 0 {
-		r.RulesApplied = nil
+	if r.RulesSkipped, err = decodeNames(skipped); err != nil {
+		return nil, err
 	}
+	u.AudioIn, u.AudioOut = time.Duration(audioIn)*time.Millisecond, time.Duration(audioOut)*time.Millisecond
+	r.Energy = energyOf(r.Energy, energy)
 	r.Timings.Queue, r.Timings.Prompt = micros(queue), micros(prompt)
 	r.Timings.FirstToken, r.Timings.Total = micros(firstToken), micros(total)
 	r.Cost.Reserved = job.Reserved
 	job.Result = &r
 	return &job, nil
+}
+
+// decodeNames reads a JSON array of strings; an empty one is nil.
+func decodeNames(stored string) ([]string, error) {
+	if stored == "[]" {
+		return nil, nil
+	}
+	var names []string
+	err := json.Unmarshal([]byte(stored), &names)
+	return names, err
+}
+
+// energyOf reads what was measured; without a figure the stored source is why
+// there is none.
+func energyOf(e jeantrail.Energy, millijoule sql.Null[int64]) jeantrail.Energy {
+	if !millijoule.Valid {
+		return jeantrail.Energy{Reason: e.Source}
+	}
+	e.Measured, e.Millijoule = true, millijoule.V
+	return e
 }
 
 // requestOf reads the stored request, or makes the short one of a listing.
@@ -244,7 +273,7 @@ func requestOf(job *jeantrail.Job, stored string) (jeantrail.Request, error) {
 	if err := json.Unmarshal([]byte(stored), &body); err != nil {
 		return jeantrail.Request{}, err
 	}
-	return body.request(), nil
+	return body.request()
 }
 
 func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }

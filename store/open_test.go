@@ -248,7 +248,7 @@ func TestContextIsOver(t *testing.T) {
 	job := newJob(epoch)
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	wantCode(t, s.Admit(over, job, event(job.ID, 1, jeantrail.EventQueued)), jeantrail.CodeCancelled)
+	wantCode(t, tryAdmit(over, s, job, event(job.ID, 1, jeantrail.EventQueued)), jeantrail.CodeCancelled)
 	_, err := s.Jobs(over, jeantrail.JobFilter{})
 	wantCode(t, err, jeantrail.CodeCancelled)
 	// The writer is taken: the wait for it ends with the context.
@@ -256,7 +256,7 @@ func TestContextIsOver(t *testing.T) {
 	must(t, err)
 	late, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	wantCode(t, s.Admit(late, job, event(job.ID, 1, jeantrail.EventQueued)), jeantrail.CodeDeadline)
+	wantCode(t, tryAdmit(late, s, job, event(job.ID, 1, jeantrail.EventQueued)), jeantrail.CodeDeadline)
 	must(t, conn.Close())
 	admit(t, s, job)
 }
@@ -264,7 +264,7 @@ func TestContextIsOver(t *testing.T) {
 func TestErrorsKeepTheDriversWordsToThemselves(t *testing.T) {
 	s := open(t)
 	job := admit(t, s, newJob(epoch))
-	err := s.Admit(context.Background(), job, event(job.ID, 1, jeantrail.EventQueued))
+	err := tryAdmit(context.Background(), s, job, event(job.ID, 1, jeantrail.EventQueued))
 	e := jeantrail.AsError(err)
 	for _, word := range []string{"UNIQUE", "ai_jobs", "constraint"} {
 		if strings.Contains(e.Message+e.Hint, word) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -19,7 +20,11 @@ type requestRow struct {
 	Async    bool              `json:"async,omitempty"`
 	TaskType string            `json:"task_type,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
-	Text     *textRow          `json:"text,omitempty"`
+	Cache    *bool             `json:"cache,omitempty"`
+	Template string            `json:"template,omitempty"`
+	// Variables is a JSON object whose numbers are kept in the caller's digits.
+	Variables json.RawMessage `json:"variables,omitempty"`
+	Text      *textRow        `json:"text,omitempty"`
 }
 
 type textRow struct {
@@ -60,18 +65,32 @@ type toolCallRow struct {
 	Arguments string `json:"arguments"`
 }
 
-func rowOfRequest(r *jeantrail.Request) requestRow {
-	return requestRow{
+func rowOfRequest(r *jeantrail.Request) (requestRow, error) {
+	row := requestRow{
 		Kind: string(r.Kind), UserID: r.UserID, Model: r.Model, Priority: string(r.Priority),
-		Async: r.Async, TaskType: r.TaskType, Metadata: r.Metadata, Text: rowOfText(r.Text),
+		Async: r.Async, TaskType: r.TaskType, Metadata: r.Metadata, Cache: r.Cache, Template: r.Template, Text: rowOfText(r.Text),
 	}
+	if len(r.Variables) > 0 {
+		var err error
+		if row.Variables, err = json.Marshal(r.Variables); err != nil {
+			return row, jeantrail.Errorf(jeantrail.CodeInvalid, "the variables of the template cannot be kept: %w", err)
+		}
+	}
+	return row, nil
 }
 
-func (r *requestRow) request() jeantrail.Request {
-	return jeantrail.Request{
+func (r *requestRow) request() (jeantrail.Request, error) {
+	req := jeantrail.Request{
 		Kind: jeantrail.Kind(r.Kind), UserID: r.UserID, Model: r.Model, Priority: jeantrail.Priority(r.Priority),
-		Async: r.Async, TaskType: r.TaskType, Metadata: r.Metadata, Text: r.Text.text(),
+		Async: r.Async, TaskType: r.TaskType, Metadata: r.Metadata, Cache: r.Cache, Template: r.Template, Text: r.Text.text(),
 	}
+	if len(r.Variables) == 0 {
+		return req, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(r.Variables))
+	dec.UseNumber()
+	err := dec.Decode(&req.Variables)
+	return req, err
 }
 
 func rowOfText(t *jeantrail.TextRequest) *textRow {
@@ -119,19 +138,20 @@ func (r *textRow) text() *jeantrail.TextRequest {
 // errorRow leaves out the code, which is a column, and the cause, which is for
 // the log of the moment.
 type errorRow struct {
-	Message      string           `json:"message"`
-	Hint         string           `json:"hint,omitempty"`
-	Numbers      map[string]int64 `json:"numbers,omitempty"`
-	RetryAfterMS int64            `json:"retry_after_ms,omitempty"`
+	Message      string            `json:"message"`
+	Hint         string            `json:"hint,omitempty"`
+	Numbers      map[string]int64  `json:"numbers,omitempty"`
+	Names        map[string]string `json:"names,omitempty"`
+	RetryAfterMS int64             `json:"retry_after_ms,omitempty"`
 }
 
 func rowOfError(e *jeantrail.Error) errorRow {
-	return errorRow{Message: e.Message, Hint: e.Hint, Numbers: e.Numbers, RetryAfterMS: e.RetryAfter.Milliseconds()}
+	return errorRow{Message: e.Message, Hint: e.Hint, Numbers: e.Numbers, Names: e.Names, RetryAfterMS: e.RetryAfter.Milliseconds()}
 }
 
 func (r *errorRow) error(code string) *jeantrail.Error {
 	return &jeantrail.Error{
-		Code: jeantrail.Code(code), Message: r.Message, Hint: r.Hint, Numbers: r.Numbers,
+		Code: jeantrail.Code(code), Message: r.Message, Hint: r.Hint, Numbers: r.Numbers, Names: r.Names,
 		RetryAfter: time.Duration(r.RetryAfterMS) * time.Millisecond,
 	}
 }
@@ -144,6 +164,47 @@ type eventRow struct {
 	Prompt   int          `json:"prompt_tokens,omitempty"`
 	Cached   int          `json:"cached_tokens,omitempty"`
 	Progress *progressRow `json:"progress,omitempty"`
+	Alert    *alertRow    `json:"alert,omitempty"`
+}
+
+// alertRow has instants in milliseconds; 0 is none.
+type alertRow struct {
+	BudgetID    string `json:"budget_id"`
+	UserID      string `json:"user_id,omitempty"`
+	Percent     int    `json:"percent"`
+	WindowStart int64  `json:"window_start,omitempty"`
+	WindowEnd   int64  `json:"window_end,omitempty"`
+	Limit       int64  `json:"limit_micros"`
+	Spent       int64  `json:"spent_micros"`
+}
+
+func rowOfAlert(a *jeantrail.Alert) *alertRow {
+	return &alertRow{
+		BudgetID: a.BudgetID, UserID: a.UserID, Percent: a.Percent, Limit: int64(a.Limit), Spent: int64(a.Spent),
+		WindowStart: optionalMillis(a.Window.Start), WindowEnd: optionalMillis(a.Window.End),
+	}
+}
+
+func (r *alertRow) alert(at time.Time) *jeantrail.Alert {
+	return &jeantrail.Alert{
+		BudgetID: r.BudgetID, UserID: r.UserID, Percent: r.Percent, Limit: jeantrail.Money(r.Limit), Spent: jeantrail.Money(r.Spent),
+		Window: jeantrail.Window{Start: optionalInstant(r.WindowStart), End: optionalInstant(r.WindowEnd)}, At: at,
+	}
+}
+
+// optionalMillis is millis with 0 for the zero time.
+func optionalMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return millis(t)
+}
+
+func optionalInstant(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
 }
 
 type engineRow struct {
@@ -172,6 +233,9 @@ func payload(e *jeantrail.Event) (any, error) {
 		progress := progressRow(e.Progress)
 		row.Progress = &progress
 	}
+	if e.Alert != nil {
+		row.Alert = rowOfAlert(e.Alert)
+	}
 	if row == (eventRow{}) {
 		return nil, nil
 	}
@@ -182,6 +246,9 @@ func (r *eventRow) fill(e *jeantrail.Event) {
 	e.Position, e.Model, e.Prompt, e.Cached = r.Position, r.Model, r.Prompt, r.Cached
 	if r.Engine != nil {
 		e.Engine = jeantrail.EngineInfo(*r.Engine)
+	}
+	if r.Alert != nil {
+		e.Alert = r.Alert.alert(e.At)
 	}
 	if r.Progress != nil {
 		e.Progress = jeantrail.Progress(*r.Progress)

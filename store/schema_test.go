@@ -91,9 +91,9 @@ func TestFinishedAtIsSetExactlyWhenTerminal(t *testing.T) {
 	for _, state := range jeantrail.States() {
 		for _, finished := range []bool{false, true} {
 			_, err := s.Writer().Exec(`INSERT INTO ai_jobs (id, kind, user_id, state, model, priority, async, price_model,
-				price_prompt_token_micros, price_cached_token_micros, price_completion_token_micros, price_image_micros, price_audio_ms_micros,
+				price_prompt_token_micros, price_cached_token_micros, price_completion_token_micros, price_image_micros,
 				created_at, started_at, finished_at, request)
-				VALUES ('x', 'text', 'ann', ?, 'm', 'batch', 0, 'm', 0, 0, 0, 0, 0, 1, iif(?, NULL, 2), iif(?, 3, NULL), '{}')`,
+				VALUES ('x', 'text', 'ann', ?, 'm', 'batch', 0, 'm', 0, 0, 0, 0, 1, iif(?, NULL, 2), iif(?, 3, NULL), '{}')`,
 				string(state), state == jeantrail.StateQueued, finished)
 			if (err == nil) != (finished == state.Terminal()) {
 				t.Errorf("%s, finished %v: %v", state, finished, err)
@@ -142,8 +142,8 @@ func TestEveryTableIsStrict(t *testing.T) {
 	}
 	must(t, rows.Err())
 	slices.Sort(got)
-	want := []string{"ai_api_keys", "ai_artifacts", "ai_audit_log", "ai_budgets", "ai_cost_optimization_rules", "ai_costs",
-		"ai_job_events", "ai_jobs", "ai_prices", "ai_reservations", "ai_results", "ai_usage_stats"}
+	want := []string{"ai_alerts", "ai_api_keys", "ai_artifacts", "ai_audit_log", "ai_budgets", "ai_cost_optimization_rules", "ai_costs",
+		"ai_job_events", "ai_jobs", "ai_prices", "ai_reservations", "ai_result_cache", "ai_results", "ai_spending", "ai_usage_stats"}
 	if !slices.Equal(got, want) {
 		t.Errorf("tables %v, want %v", got, want)
 	}
@@ -197,6 +197,9 @@ func TestVerifyFindsEachKindOfDamage(t *testing.T) {
 		"a cost has the tokens of its event log":         "UPDATE ai_job_events SET tokens = tokens + 1 WHERE type = 'token'",
 		"a cost has the tokens of its result":            "UPDATE ai_results SET prompt_tokens = prompt_tokens + 1",
 		"the usage statistics are the sums of the costs": "UPDATE ai_usage_stats SET cost_micros = cost_micros + 1",
+		"a cost is at most what was held for it":         "UPDATE ai_costs SET amount_micros = reserved_micros + 1",
+		"the spending is the sums of the costs":          "DELETE FROM ai_spending WHERE user_id = ''",
+		"a cached result is its user's own":              "UPDATE ai_result_cache SET user_id = 'bob'",
 	}
 	for _, rule := range store.Rules() {
 		t.Run(rule, func(t *testing.T) {
@@ -204,7 +207,9 @@ func TestVerifyFindsEachKindOfDamage(t *testing.T) {
 			running(t, s)
 			id := running(t, s).ID
 			must(t, s.Append(t.Context(), []jeantrail.Event{token(id, 3, "x", 2)}))
-			must(t, s.Settle(t.Context(), settlement(id, jeantrail.StateRunning, jeantrail.StateSucceeded, 3, 2)))
+			st := settlement(id, jeantrail.StateRunning, jeantrail.StateSucceeded, 3, 2)
+			st.CacheKey = bytes.Repeat([]byte{1}, sha256.Size)
+			must(t, settle(t.Context(), s, st))
 			mustBeSound(t, s)
 			switch {
 			case rule == "the file is sound":

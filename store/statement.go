@@ -10,9 +10,12 @@ import (
 type statements struct {
 	insertJob, insertReservation, insertEvent, logHead *sql.Stmt
 	startJob, finishJob, release                       *sql.Stmt
-	insertResult, insertCost, addUsage                 *sql.Stmt
+	insertResult, insertCost, addUsage, addSpending    *sql.Stmt
+	save, undo, unsave                                 *sql.Stmt
 
 	job, unfinished, events, price *sql.Stmt // of the readers
+
+	money moneyStatements
 }
 
 // on returns the statement as part of a transaction, without preparing it anew.
@@ -34,6 +37,10 @@ func (st *statements) prepare(ctx context.Context, writer, readers *sql.DB) erro
 		{writer, &st.insertResult, insertResultSQL},
 		{writer, &st.insertCost, insertCostSQL},
 		{writer, &st.addUsage, addUsageSQL},
+		{writer, &st.addSpending, addSpendingSQL},
+		{writer, &st.save, "SAVEPOINT one"},
+		{writer, &st.undo, "ROLLBACK TO one"},
+		{writer, &st.unsave, "RELEASE one"},
 		{readers, &st.job, jobSQL},
 		{readers, &st.unfinished, unfinishedSQL},
 		{readers, &st.events, eventsSQL},
@@ -45,5 +52,5 @@ func (st *statements) prepare(ctx context.Context, writer, readers *sql.DB) erro
 		}
 		*p.dst = stmt
 	}
-	return nil
+	return st.money.prepare(ctx, writer, readers)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
@@ -46,6 +47,9 @@ type Store struct {
 	writer  *sql.DB
 	readers *sql.DB
 	stmt    statements
+	group   group
+	commits atomic.Int64
+	uses    cacheUses
 
 	closeOnce sync.Once
 	closeErr  error
@@ -70,29 +74,6 @@ func (s *Store) Health(ctx context.Context) error {
 	var version int64
 	err := s.readers.QueryRowContext(ctx, "SELECT max(version_id) FROM "+versionTable).Scan(&version)
 	return failedIn(ctx, "check database", err)
-}
-
-// write runs fn in an immediate transaction on the writer. The context governs
-// the wait for the writer's turn; a transaction that has begun runs to its end,
-// so that a caller who leaves never turns a commit into a guess.
-func (s *Store) write(ctx context.Context, op string, fn func(ctx context.Context, tx *sql.Tx) error) error {
-	conn, err := s.writer.Conn(ctx)
-	if err != nil {
-		return failedIn(ctx, op, err)
-	}
-	defer conn.Close()
-	ctx = context.WithoutCancel(ctx)
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		return failed(op, err)
-	}
-	if err := fn(ctx, tx); err != nil {
-		// The first error is the one to tell; SQLite has often rolled back by
-		// itself, which makes this rollback fail.
-		_ = tx.Rollback()
-		return failed(op, err)
-	}
-	return failed(op, tx.Commit())
 }
 
 // read runs fn in one read transaction, in which every query sees the same

@@ -84,9 +84,21 @@ func token(id string, seq int64, text string, tokens int) jeantrail.Event {
 	return e
 }
 
+// tryAdmit holds what the job says, whatever the budgets say.
+func tryAdmit(ctx context.Context, s *store.Store, job *jeantrail.Job, queued jeantrail.Event) error {
+	hold := job.Reserved
+	return s.Admit(ctx, job, queued, func([]jeantrail.BudgetStanding) (jeantrail.Money, error) { return hold, nil })
+}
+
+// settle raises no alerts.
+func settle(ctx context.Context, s *store.Store, st jeantrail.Settlement) error {
+	_, err := s.Settle(ctx, st, func([]jeantrail.BudgetStanding) []jeantrail.Alert { return nil })
+	return err
+}
+
 func admit(t testing.TB, s *store.Store, job *jeantrail.Job) *jeantrail.Job {
 	t.Helper()
-	must(t, s.Admit(context.Background(), job, event(job.ID, 1, jeantrail.EventQueued)))
+	must(t, tryAdmit(context.Background(), s, job, event(job.ID, 1, jeantrail.EventQueued)))
 	return job
 }
 
@@ -121,6 +133,7 @@ func TestJobComesBackWhole(t *testing.T) {
 	fill(reflect.ValueOf(&job.Request).Elem())
 	fill(reflect.ValueOf(&job.Price).Elem())
 	job.KeyID, job.RequestedModel, job.Async = "key", "qwen-3-72b", true
+	job.Reserved = jeantrail.MaxMoney // enough for the cost, whatever fill makes it
 	admit(t, s, job)
 
 	started := event(job.ID, 2, jeantrail.EventStarted)
@@ -136,14 +149,18 @@ func TestJobComesBackWhole(t *testing.T) {
 
 	st := settlement(job.ID, jeantrail.StateRunning, jeantrail.StateInterrupted, 4, 0)
 	fill(reflect.ValueOf(st.Result).Elem())
-	st.Result.Usage = jeantrail.Usage{PromptTokens: 7, CachedTokens: 3, CompletionTokens: 5, ReasoningTokens: 2}
+	st.Result.Usage = jeantrail.Usage{
+		PromptTokens: 7, CachedTokens: 3, CompletionTokens: 5, ReasoningTokens: 2,
+		Images: 1, AudioIn: 1500 * time.Millisecond, AudioOut: time.Millisecond,
+	}
+	st.Result.Energy.Reason = "" // there is none if it was measured
 	st.Result.Cost.Reserved = job.Reserved
 	st.Err = &jeantrail.Error{}
 	fill(reflect.ValueOf(st.Err).Elem())
 	last := event(job.ID, 6, jeantrail.EventInterrupted)
 	last.Result, last.Err = st.Result, st.Err
 	st.Events = []jeantrail.Event{token(job.ID, 5, "é 语", 3), last}
-	must(t, s.Settle(ctx, st))
+	must(t, settle(ctx, s, st))
 
 	want := *job
 	want.State, want.StartedAt, want.FinishedAt = st.To, epoch.Add(time.Second), st.At
@@ -203,7 +220,7 @@ func fill(v reflect.Value) {
 func TestListingLeavesOutWhatIsLong(t *testing.T) {
 	ctx, s := context.Background(), open(t)
 	job := running(t, s)
-	must(t, s.Settle(ctx, settlement(job.ID, jeantrail.StateRunning, jeantrail.StateSucceeded, 2, 0)))
+	must(t, settle(ctx, s, settlement(job.ID, jeantrail.StateRunning, jeantrail.StateSucceeded, 2, 0)))
 	page, err := s.Jobs(ctx, jeantrail.JobFilter{})
 	must(t, err)
 	whole, err := s.Job(ctx, job.ID)
@@ -220,8 +237,8 @@ func TestPrice(t *testing.T) {
 	for kind, want := range map[jeantrail.Kind]jeantrail.Price{
 		jeantrail.KindText:       {Model: "m", PromptToken: 1000, CompletionToken: 1000},
 		jeantrail.KindImage:      {Model: "m", Image: 50_000},
-		jeantrail.KindTranscribe: {Model: "m", AudioMillisecond: 10},
-		jeantrail.KindSpeak:      {Model: "m", AudioMillisecond: 5},
+		jeantrail.KindTranscribe: {Model: "m", AudioInSecond: 10_000},
+		jeantrail.KindSpeak:      {Model: "m", AudioOutSecond: 5_000},
 		jeantrail.KindPipeline:   {Model: "m"},
 	} {
 		got, err := s.Price(ctx, "m", kind, epoch)

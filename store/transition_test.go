@@ -22,7 +22,7 @@ func in(t *testing.T, s *store.Store, state jeantrail.State) (id string, seq int
 	}
 	id, seq = running(t, s).ID, 2
 	if state.Terminal() {
-		must(t, s.Settle(context.Background(), settlement(id, jeantrail.StateRunning, state, seq, 0)))
+		must(t, settle(context.Background(), s, settlement(id, jeantrail.StateRunning, state, seq, 0)))
 		seq++
 	}
 	return id, seq
@@ -40,7 +40,7 @@ func TestTransitionsAreThoseOfTheWords(t *testing.T) {
 				case to == jeantrail.StateRunning && from == jeantrail.StateQueued:
 					err = s.Start(ctx, id, epoch, event(id, seq+1, jeantrail.EventStarted))
 				case to.Terminal():
-					err = s.Settle(ctx, settlement(id, from, to, seq, 0))
+					err = settle(ctx, s, settlement(id, from, to, seq, 0))
 				default:
 					continue
 				}
@@ -69,15 +69,15 @@ func TestUnknownJob(t *testing.T) {
 	wantCode(t, err, jeantrail.CodeNotFound)
 	wantCode(t, s.Start(ctx, "nobody", epoch, event("nobody", 1, jeantrail.EventStarted)), jeantrail.CodeNotFound)
 	wantCode(t, s.Append(ctx, []jeantrail.Event{token("nobody", 1, "", 1)}), jeantrail.CodeNotFound)
-	wantCode(t, s.Settle(ctx, settlement("nobody", jeantrail.StateQueued, jeantrail.StateFailed, 1, 0)), jeantrail.CodeNotFound)
+	wantCode(t, settle(ctx, s, settlement("nobody", jeantrail.StateQueued, jeantrail.StateFailed, 1, 0)), jeantrail.CodeNotFound)
 }
 
 func TestAdmitTwice(t *testing.T) {
 	ctx, s := context.Background(), open(t)
 	job := admit(t, s, newJob(epoch))
-	wantCode(t, s.Admit(ctx, job, event(job.ID, 1, jeantrail.EventQueued)), jeantrail.CodeConflict)
+	wantCode(t, tryAdmit(ctx, s, job, event(job.ID, 1, jeantrail.EventQueued)), jeantrail.CodeConflict)
 	other := newJob(epoch)
-	wantCode(t, s.Admit(ctx, other, event(other.ID, 2, jeantrail.EventQueued)), jeantrail.CodeConflict)
+	wantCode(t, tryAdmit(ctx, s, other, event(other.ID, 2, jeantrail.EventQueued)), jeantrail.CodeConflict)
 	_, err := s.Job(ctx, other.ID)
 	wantCode(t, err, jeantrail.CodeNotFound)
 }
@@ -89,6 +89,7 @@ func TestAdmitAndStartRefuseWhatDoesNotFit(t *testing.T) {
 		"event":        func(_ *jeantrail.Job, e *jeantrail.Event) { e.Type = jeantrail.EventToken },
 		"event's job":  func(_ *jeantrail.Job, e *jeantrail.Event) { e.JobID = newID() },
 		"no id":        func(j *jeantrail.Job, e *jeantrail.Event) { j.ID, e.JobID = "", "" },
+		"nobody":       func(j *jeantrail.Job, _ *jeantrail.Event) { j.UserID = "" },
 		"kind":         func(j *jeantrail.Job, _ *jeantrail.Event) { j.Kind = "tea" },
 		"priority":     func(j *jeantrail.Job, _ *jeantrail.Event) { j.Priority = "" },
 		"reservation":  func(j *jeantrail.Job, _ *jeantrail.Event) { j.Reserved = -1 },
@@ -97,7 +98,7 @@ func TestAdmitAndStartRefuseWhatDoesNotFit(t *testing.T) {
 		job := newJob(epoch)
 		queued := event(job.ID, 1, jeantrail.EventQueued)
 		change(job, &queued)
-		if err := s.Admit(ctx, job, queued); err == nil {
+		if err := tryAdmit(ctx, s, job, queued); err == nil {
 			t.Errorf("%s: admitted", name)
 		}
 	}
@@ -164,7 +165,7 @@ func TestSettleRefusesWhatDoesNotFit(t *testing.T) {
 	} {
 		st := settlement(id, jeantrail.StateRunning, jeantrail.StateSucceeded, 2, 0)
 		change(&st)
-		if err := s.Settle(ctx, st); err == nil {
+		if err := settle(ctx, s, st); err == nil {
 			t.Errorf("%s: settled", name)
 		}
 	}
@@ -183,7 +184,7 @@ func TestOneOfManySettlementsWins(t *testing.T) {
 	for i := range 16 {
 		wg.Go(func() {
 			to := []jeantrail.State{jeantrail.StateSucceeded, jeantrail.StateCancelled, jeantrail.StateFailed}[i%3]
-			err := s.Settle(ctx, settlement(id, jeantrail.StateRunning, to, 2, 0))
+			err := settle(ctx, s, settlement(id, jeantrail.StateRunning, to, 2, 0))
 			if err == nil {
 				won.Add(1)
 			} else if jeantrail.CodeOf(err) != jeantrail.CodeConflict {
@@ -204,7 +205,7 @@ func TestSettleWithoutResultCostsNothing(t *testing.T) {
 	id := admit(t, s, newJob(epoch)).ID
 	st := settlement(id, jeantrail.StateQueued, jeantrail.StateCancelled, 1, 0)
 	st.Result = nil
-	must(t, s.Settle(ctx, st))
+	must(t, settle(ctx, s, st))
 	job, err := s.Job(ctx, id)
 	must(t, err)
 	totals, err := s.Totals(ctx)
@@ -221,12 +222,12 @@ func TestUsageStatistics(t *testing.T) {
 		must(t, s.Append(ctx, []jeantrail.Event{token(id, 3, "x", i)}))
 		st := settlement(id, jeantrail.StateRunning, to, 3, i)
 		st.QueueFor = time.Duration(i) * time.Second
-		must(t, s.Settle(ctx, st))
+		must(t, settle(ctx, s, st))
 	}
 	late := running(t, s).ID // in the next hour
 	st := settlement(late, jeantrail.StateRunning, jeantrail.StateSucceeded, 2, 0)
 	st.At = epoch.Truncate(time.Hour).Add(time.Hour)
-	must(t, s.Settle(ctx, st))
+	must(t, settle(ctx, s, st))
 
 	var got [14]int64
 	hour := epoch.Truncate(time.Hour).UnixMilli()
@@ -249,9 +250,13 @@ func TestTotalsOfAbsurdMoney(t *testing.T) {
 		admit(t, s, job)
 	}
 	for range 2 {
-		st := settlement(running(t, s).ID, jeantrail.StateRunning, jeantrail.StateSucceeded, 2, 0)
+		job := newJob(epoch)
+		job.Reserved = jeantrail.MaxMoney / 2
+		admit(t, s, job)
+		must(t, s.Start(ctx, job.ID, epoch, event(job.ID, 2, jeantrail.EventStarted)))
+		st := settlement(job.ID, jeantrail.StateRunning, jeantrail.StateSucceeded, 2, 0)
 		st.Result.Cost.Amount = jeantrail.MaxMoney/2 - 1
-		must(t, s.Settle(ctx, st))
+		must(t, settle(ctx, s, st))
 	}
 	totals, err := s.Totals(ctx)
 	must(t, err)
@@ -350,7 +355,7 @@ func TestConcurrentWritersAndReaders(t *testing.T) {
 					return
 				}
 			}
-			if err := s.Settle(ctx, settlement(job.ID, jeantrail.StateRunning, jeantrail.StateSucceeded, 2+appends, appends)); err != nil {
+			if err := settle(ctx, s, settlement(job.ID, jeantrail.StateRunning, jeantrail.StateSucceeded, 2+appends, appends)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -398,6 +403,6 @@ func BenchmarkAppend16(b *testing.B) {
 		must(b, s.Append(ctx, batch))
 	}
 	for _, id := range ids {
-		must(b, s.Settle(ctx, settlement(id, jeantrail.StateRunning, jeantrail.StateSucceeded, seq, int(seq-2)*4)))
+		must(b, settle(ctx, s, settlement(id, jeantrail.StateRunning, jeantrail.StateSucceeded, seq, int(seq-2)*4)))
 	}
 }

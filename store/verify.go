@@ -36,17 +36,22 @@ var rules = [...]struct{ name, query string }{
 		WHERE c.completion_tokens <> (SELECT coalesce(sum(tokens), 0) FROM ai_job_events WHERE job_id = c.job_id)`},
 	{"a cost has the tokens of its result", `SELECT count(*) FROM ai_costs AS c JOIN ai_results AS r ON r.job_id = c.job_id
 		WHERE (c.prompt_tokens, c.cached_tokens, c.completion_tokens) IS NOT (r.prompt_tokens, r.cached_tokens, r.completion_tokens)`},
-	{"the usage statistics are the sums of the costs", `SELECT count(*) FROM
-		(SELECT count(*) AS n, ` + sums("amount_micros") + ` FROM ai_costs) AS a,
-		(SELECT coalesce(sum(requests), 0) AS n, ` + sums("cost_micros") + ` FROM ai_usage_stats) AS b
-		WHERE (a.n, a.p, a.k, a.c, a.d, a.r) IS NOT (b.n, b.p, b.k, b.c, b.d, b.r)`},
+	{"a cost is at most what was held for it", `SELECT count(*) FROM ai_costs AS c JOIN ai_reservations AS r ON r.job_id = c.job_id
+		WHERE c.amount_micros > r.micros OR c.reserved_micros <> r.micros`},
+	{"the usage statistics are the sums of the costs",
+		differ("hour, user_id, model, kind", "SELECT "+usageColumns+" FROM ai_usage_stats", usageOfCosts)},
+	{"the spending is the sums of the costs",
+		differ("user_id, day", "SELECT user_id, day, cost_micros FROM ai_spending", spendingOfCosts)},
+	{"a cached result is its user's own", `SELECT count(*) FROM ai_result_cache AS c JOIN ai_jobs AS j ON j.id = c.job_id
+		WHERE j.user_id <> c.user_id`},
 }
 
-// sums adds up tokens and money, the latter in dollars and rest as money reads
-// them, so that it does not depend on how the rows are grouped.
-func sums(amount string) string {
-	return fmt.Sprintf(`coalesce(sum(prompt_tokens), 0) AS p, coalesce(sum(cached_tokens), 0) AS k, coalesce(sum(completion_tokens), 0) AS c,
-		coalesce(sum(%[1]s / 1000000) + sum(%[1]s %% 1000000) / 1000000, 0) AS d, coalesce(sum(%[1]s %% 1000000) %% 1000000, 0) AS r`, amount)
+// differ counts the keys that have a row in one of two results which the other
+// does not have just so.
+func differ(key, a, b string) string {
+	return fmt.Sprintf(`WITH a AS (%[2]s), b AS (%[3]s)
+		SELECT count(*) FROM (SELECT %[1]s FROM (SELECT * FROM a EXCEPT SELECT * FROM b)
+			UNION SELECT %[1]s FROM (SELECT * FROM b EXCEPT SELECT * FROM a))`, key, a, b)
 }
 
 // Verify reads the whole database and returns the rules that do not hold, as of

@@ -53,7 +53,9 @@ func (s settings) peerCommand(more ...string) func(int, string) (*exec.Cmd, erro
 }
 
 func ourBody(prompt string, n int) (string, map[string]any) {
-	return "/generate", map[string]any{"prompt": prompt, "raw": true, "ignore_eos": true, "max_tokens": n, "temperature": 0, "stream": true}
+	return "/generate", map[string]any{
+		"prompt": prompt, "raw": true, "ignore_eos": true, "max_tokens": n, "temperature": 0, "stream": true, "cache": false,
+	}
 }
 
 func peerBody(prompt string, n int) (string, map[string]any) {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/energy"
 	"github.com/jeantrail/jeantrail-ai/engine/native"
 	"github.com/jeantrail/jeantrail-ai/gateway"
 	"github.com/jeantrail/jeantrail-ai/registry"
@@ -32,6 +33,9 @@ type AppOptions struct {
 	Token     string // "" is the keyless mode
 	Logger    *slog.Logger
 	Handshake *Handshake // nil: nobody reads one
+	// RecordsOnly leaves the model unloaded, for a command that only reads or
+	// writes what is on record.
+	RecordsOnly bool
 	// AnnounceToken puts the token into the handshake, for a caller that did
 	// not choose it.
 	AnnounceToken bool
@@ -51,8 +55,11 @@ type App struct {
 	listener net.Listener
 	instance Instance
 
-	background sync.WaitGroup
-	endLog     context.CancelFunc
+	meter *energy.Meter
+
+	background    sync.WaitGroup
+	backgroundCtx context.Context
+	endBackground context.CancelFunc
 
 	serving   chan error // what Serve returned
 	closeOnce sync.Once
@@ -95,7 +102,9 @@ func OpenApp(ctx context.Context, opt AppOptions) (app *App, err error) {
 	if err = a.openFront(); err != nil {
 		return nil, err
 	}
-	a.models.Load()
+	if !opt.RecordsOnly {
+		a.models.Load()
+	}
 	return a, nil
 }
 
@@ -108,22 +117,54 @@ func (a *App) openNative() error {
 	if err := native.SetCrashFile(filepath.Join(a.opt.Config.Home, "crash.log")); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	a.endLog = cancel
-	a.background.Go(func() { native.ForwardLog(ctx, a.opt.Logger) })
+	a.goBackground(func(ctx context.Context) { native.ForwardLog(ctx, a.opt.Logger) })
 	return nil
+}
+
+// goBackground runs something that Close ends last.
+func (a *App) goBackground(run func(context.Context)) {
+	if a.endBackground == nil {
+		a.backgroundCtx, a.endBackground = context.WithCancel(context.Background())
+	}
+	a.background.Go(func() { run(a.backgroundCtx) })
+}
+
+// openMeter prepares to measure what jobs draw; nil if that is turned off.
+func (a *App) openMeter() (func() func() jeantrail.Energy, error) {
+	if !a.opt.Config.Energy.Enabled {
+		return nil, nil
+	}
+	price, err := a.opt.Config.energyPrice()
+	if err != nil {
+		return nil, err
+	}
+	a.meter = energy.Open(energy.Options{PerKWh: price})
+	return func() func() jeantrail.Energy { return a.meter.Begin().End }, nil
 }
 
 // openRoad starts the gateway and closes what an earlier process left open.
 func (a *App) openRoad(ctx context.Context) (err error) {
 	a.metrics = server.NewMetrics(engineCollector{a.models})
+	templates, err := loadTemplates(filepath.Join(a.opt.Config.Home, "templates"))
+	if err != nil {
+		return err
+	}
+	meter, err := a.openMeter()
+	if err != nil {
+		return err
+	}
+	webhook := newWebhook(a.opt.Config.Alerts.Webhook, a.opt.Logger)
+	cache := a.opt.Config.Cache
 	a.gateway, err = gateway.New(gateway.Options{
 		Store: a.store, Models: a.models, Logger: a.opt.Logger, Observer: a.metrics,
 		MaxQueued: a.opt.Config.Engine.Queue + a.opt.Config.Engine.Slots,
+		Templates: templates, Meter: meter, Notify: webhook.Tell,
+		CacheOff: !cache.Enabled, CacheBytes: cache.MaxBytes, CacheAge: cache.MaxAge,
 	})
 	if err != nil {
 		return err
 	}
+	a.goBackground(webhook.Run)
 	recovered, err := a.gateway.Recover(ctx)
 	if err != nil {
 		return err
@@ -144,7 +185,7 @@ func (a *App) openFront() (err error) {
 		return fmt.Errorf("make an instance id: %w", err)
 	}
 	a.server, err = server.New(server.Options{
-		Road: road{a.gateway}, Models: a.models, Metrics: a.metrics, Vitals: a.vitals, Token: a.opt.Token,
+		Road: road{a.gateway}, Money: a.gateway, Models: a.models, Metrics: a.metrics, Vitals: a.vitals, Token: a.opt.Token,
 		AllowedHosts: a.opt.Config.AllowedHosts, AllowedOrigins: a.opt.Config.AllowedOrigins,
 		Version: version, InstanceID: id.String(), Logger: a.opt.Logger, ResumeWindow: a.opt.Config.ResumeWindow,
 	})
@@ -177,7 +218,7 @@ func (a *App) openFront() (err error) {
 func (a *App) vitals(ctx context.Context) server.Vitals {
 	s := a.gateway.Stats()
 	return server.Vitals{
-		StoreErr: a.store.Health(ctx), Queued: s.Queued, Running: s.Running, Reserved: s.Reserved,
+		StoreErr: a.store.Health(ctx), Queued: s.Queued, Running: s.Running, Reserved: s.Reserved, Holds: s.Queued + s.Running,
 	}
 }
 
@@ -225,8 +266,11 @@ func (a *App) close(ctx context.Context) error {
 	if a.store != nil {
 		errs = append(errs, a.store.Close())
 	}
-	if a.endLog != nil {
-		a.endLog()
+	if a.meter != nil {
+		a.meter.Close()
+	}
+	if a.endBackground != nil {
+		a.endBackground()
 	}
 	a.background.Wait()
 	if a.home != nil {

@@ -58,6 +58,10 @@ type wireEvent struct {
 	Tokens    int             `json:"tokens"`
 	Result    *wireAnswer     `json:"result"`
 	Error     *problem        `json:"error"`
+	Percent   int             `json:"percent"` // alert
+	BudgetID  string          `json:"budget_id"`
+	Spent     jeantrail.Money `json:"spent_micros"`
+	Limit     jeantrail.Money `json:"limit_micros"`
 	Raw       json.RawMessage `json:"-"`
 }
 
@@ -86,17 +90,22 @@ type wireAnswer struct {
 		TotalMS         float64 `json:"total_ms"`
 		TokensPerSecond float64 `json:"tokens_per_second"`
 	} `json:"timings"`
+	Cache        string   `json:"cache"`
+	RulesApplied []string `json:"rules_applied"`
+	RulesSkipped []string `json:"rules_skipped"`
 }
 
 // do sends a request and returns the body, or the problem it was answered with.
 func (c *Client) do(ctx context.Context, method, path string, body any, accept string) (*http.Response, error) {
 	var payload io.Reader
 	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
+		var data bytes.Buffer
+		e := json.NewEncoder(&data)
+		e.SetEscapeHTML(false) // a rule's "<100" is kept as it is sent
+		if err := e.Encode(body); err != nil {
 			return nil, fmt.Errorf("encode request: %w", err)
 		}
-		payload = bytes.NewReader(data)
+		payload = &data
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, payload)
 	if err != nil {
@@ -129,9 +138,14 @@ func (c *Client) do(ctx context.Context, method, path string, body any, accept s
 	return nil, p.err()
 }
 
-// get decodes a JSON answer.
+// get sends a request without a body and decodes a JSON answer.
 func (c *Client) get(ctx context.Context, method, path string, into any) error {
-	resp, err := c.do(ctx, method, path, nil, "application/json")
+	return c.send(ctx, method, path, nil, into)
+}
+
+// send sends a JSON body and decodes a JSON answer; nil is none.
+func (c *Client) send(ctx context.Context, method, path string, body, into any) error {
+	resp, err := c.do(ctx, method, path, body, "application/json")
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/gateway"
 )
 
 // Config is everything that can be set. Each field's koanf name is its key in
@@ -36,6 +37,9 @@ type Config struct {
 	ResumeWindow   time.Duration `koanf:"resume_window"`
 	StopTimeout    time.Duration `koanf:"stop_timeout"`
 	Engine         EngineConfig  `koanf:"engine"`
+	Cache          CacheConfig   `koanf:"cache"`
+	Alerts         AlertsConfig  `koanf:"alerts"`
+	Energy         EnergyConfig  `koanf:"energy"`
 	Models         []ModelConfig `koanf:"models"`
 }
 
@@ -46,6 +50,25 @@ type EngineConfig struct {
 	StepTarget  time.Duration `koanf:"step_target"`  // the longest a decode step may be held up by prefill
 	KV          string        `koanf:"kv"`           // auto, unified or streams
 	BatchTokens int           `koanf:"batch_tokens"` // the most rows in one step
+}
+
+// CacheConfig is about results that answer the same request again.
+type CacheConfig struct {
+	Enabled  bool          `koanf:"enabled"`
+	MaxBytes int64         `koanf:"max_bytes"` // of the texts that are kept
+	MaxAge   time.Duration `koanf:"max_age"`
+}
+
+// AlertsConfig says who is told when a budget reaches a threshold, besides the
+// streams of its user.
+type AlertsConfig struct {
+	Webhook string `koanf:"webhook"` // an http address on this machine or in a private network; "" is nobody
+}
+
+// EnergyConfig is about what jobs draw, where the machine can tell.
+type EnergyConfig struct {
+	Enabled     bool   `koanf:"enabled"`
+	PricePerKWh string `koanf:"price_per_kwh"` // in dollars, for example "0.30"; "" or "0" is none
 }
 
 // ModelConfig is one text model: the integration guide's block under a name.
@@ -78,6 +101,8 @@ func defaultConfig() Config {
 		Engine: EngineConfig{
 			Slots: 8, Queue: 256, StepTarget: 100 * time.Millisecond, KV: "auto", BatchTokens: 2048,
 		},
+		Cache:  CacheConfig{Enabled: true, MaxBytes: gateway.DefaultCacheBytes, MaxAge: gateway.DefaultCacheAge},
+		Energy: EnergyConfig{Enabled: true},
 	}
 }
 
@@ -278,12 +303,22 @@ func (lc *LoadedConfig) check() error {
 		return bad("engine.batch_tokens", e.BatchTokens, "it must be between 64 and 8192")
 	case lc.StopTimeout < closeGrace:
 		return bad("stop_timeout", lc.StopTimeout, "it must be at least "+closeGrace.String())
+	case lc.Cache.MaxBytes < 1:
+		return bad("cache.max_bytes", lc.Cache.MaxBytes, "it must be at least 1; cache.enabled: false turns the cache off")
+	case lc.Cache.MaxAge < time.Second:
+		return bad("cache.max_age", lc.Cache.MaxAge, "it must be at least a second; cache.enabled: false turns the cache off")
 	case e.StepTarget <= 0:
 		return bad("engine.step_target", e.StepTarget, "it must be longer than nothing")
 	case !slices.Contains([]string{"auto", "unified", "streams"}, e.KV):
 		return bad("engine.kv", e.KV, "use auto, unified or streams")
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, lc.LogLevel):
 		return bad("log_level", lc.LogLevel, "use debug, info, warn or error")
+	}
+	if _, err := lc.energyPrice(); err != nil {
+		return bad("energy.price_per_kwh", lc.Energy.PricePerKWh, `use dollars, for example "0.30"`)
+	}
+	if err := checkWebhook(lc.Alerts.Webhook); err != nil {
+		return bad("alerts.webhook", lc.Alerts.Webhook, err.Error())
 	}
 	if _, _, err := net.SplitHostPort(lc.Listen); err != nil {
 		return bad("listen", lc.Listen, "use HOST:PORT, for example 127.0.0.1:3001")
@@ -297,6 +332,18 @@ func (lc *LoadedConfig) check() error {
 	}
 	_, err := lc.databasePath()
 	return err
+}
+
+// energyPrice is what a kilowatt-hour costs; 0 if nobody said.
+func (lc *LoadedConfig) energyPrice() (jeantrail.Money, error) {
+	if lc.Energy.PricePerKWh == "" {
+		return 0, nil
+	}
+	price, err := jeantrail.ParseUSD(lc.Energy.PricePerKWh)
+	if err == nil && price < 0 {
+		err = jeantrail.Errorf(jeantrail.CodeInvalid, "a price must not be negative")
+	}
+	return price, err
 }
 
 // databasePath reads DATABASE_URL: nothing, a path, or sqlite:PATH.

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jeantrail/jeantrail-ai/engine/native"
+	"github.com/jeantrail/jeantrail-ai/server"
 )
 
 func newConfigCommand(o *options) *cobra.Command {
@@ -55,17 +56,17 @@ func settingText(value any) string {
 	return strings.TrimSpace(fmt.Sprint(value))
 }
 
-func newOpenAPICommand(o *options) *cobra.Command {
+// newOpenAPICommand needs neither a home nor an instance: the description is
+// part of the program.
+func newOpenAPICommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "openapi", Short: "Print the OpenAPI 3.1 description of the interface", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withSession(cmd.Context(), o, func(s *Session) error {
-				var doc map[string]any
-				if err := s.get(cmd.Context(), http.MethodGet, "/openapi.json", &doc); err != nil {
-					return err
-				}
-				return printJSON(cmd.OutOrStdout(), doc)
-			})
+			doc, err := server.Describe(version)
+			if err != nil {
+				return err
+			}
+			return printJSON(cmd.OutOrStdout(), json.RawMessage(doc))
 		},
 	}
 }

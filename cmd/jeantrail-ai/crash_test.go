@@ -19,21 +19,21 @@ import (
 type reader struct {
 	id     string
 	last   int64
-	events []int64 // the committed sequence numbers, as they came
-	text   string  // of the committed events
-	piece  string  // live text of the event that is not committed yet
+	events []int64          // the committed sequence numbers, as they came
+	text   string           // of the committed events
+	pieces map[int64]string // live text of the events that are not committed yet
 	done   bool
 }
 
 func (r *reader) take(e wireEvent) error {
 	if e.Partial {
-		r.piece += e.Text
+		r.pieces[e.Seq] += e.Text
 		return nil
 	}
 	if e.Type == string(jeantrail.EventToken) {
-		r.text += r.piece + e.Text
+		r.text += r.pieces[e.Seq] + e.Text
 	}
-	r.piece, r.last = "", e.Seq
+	r.last = e.Seq
 	r.events = append(r.events, e.Seq)
 	r.done = e.terminal()
 	return nil
@@ -41,7 +41,7 @@ func (r *reader) take(e wireEvent) error {
 
 // follow reads until the job or the connection ends.
 func (r *reader) follow(ctx context.Context, c *Client, seen func()) {
-	r.piece = "" // whatever was not committed comes again, whole
+	r.pieces = make(map[int64]string) // whatever was not committed comes again, whole
 	path := fmt.Sprintf("/job/%s/events?after=%d", r.id, r.last)
 	_ = c.stream(ctx, http.MethodGet, path, nil, func(e wireEvent) error {
 		seen()
@@ -97,7 +97,7 @@ func loadAndKill(t *testing.T, in *instance, random *rand.Rand) []*reader {
 	for i := range jobs {
 		tokens := 1 + random.IntN(400)
 		group.Go(func() {
-			body := map[string]any{"prompt": fmt.Sprintf("Tell me about job %d", i), "max_tokens": tokens, "ignore_eos": true, "async": true}
+			body := map[string]any{"prompt": fmt.Sprintf("Tell me about job %d", i), "max_tokens": tokens, "ignore_eos": true, "async": true, "cache": false}
 			status, answer, err := in.tryCall(t.Context(), http.MethodPost, "/generate", body)
 			see()
 			if err != nil || status != http.StatusAccepted {

@@ -177,13 +177,13 @@ type generator func(ctx context.Context, prompt string) (string, error)
 
 func (in *instance) raw(n int) generator {
 	return func(ctx context.Context, prompt string) (string, error) {
-		return in.generate(ctx, map[string]any{"prompt": prompt, "raw": true, "max_tokens": n, "temperature": 0})
+		return in.generate(ctx, map[string]any{"prompt": prompt, "raw": true, "max_tokens": n, "temperature": 0, "cache": false})
 	}
 }
 
 func (in *instance) ask(n int) generator {
 	return func(ctx context.Context, prompt string) (string, error) {
-		return in.generate(ctx, map[string]any{"prompt": prompt, "max_tokens": n, "temperature": 0})
+		return in.generate(ctx, map[string]any{"prompt": prompt, "max_tokens": n, "temperature": 0, "cache": false})
 	}
 }
 

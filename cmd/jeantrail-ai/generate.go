@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +24,9 @@ type sampling struct {
 	topK        int
 	seed        uint32
 	thinking    bool
+	cache       bool
+	noCache     bool
+	filling     filling
 }
 
 func (s *sampling) flags(cmd *cobra.Command) {
@@ -38,10 +39,25 @@ func (s *sampling) flags(cmd *cobra.Command) {
 	f.IntVar(&s.topK, "top-k", 0, "draw from this many likeliest tokens")
 	f.Uint32Var(&s.seed, "seed", 0, "seed of the draw")
 	f.BoolVar(&s.thinking, "thinking", false, "let the model reason before it answers")
+	f.BoolVar(&s.cache, "cache", false, "let a stored answer do also if the request is not deterministic, and store this one")
+	f.BoolVar(&s.noCache, "no-cache", false, "neither take a stored answer nor store this one")
+	f.StringVar(&s.filling.template, "template", "", "prompt template to fill; see: jeantrail-ai template list")
+	s.filling.flags(cmd)
+}
+
+// check refuses flags that cannot go together.
+func (s *sampling) check(cmd *cobra.Command) error {
+	if len(s.filling.vars) > 0 && s.filling.template == "" {
+		return errUsage{errors.New("--var needs --template")}
+	}
+	return exclusive(cmd, "cache", "no-cache")
 }
 
 func (s *sampling) body(cmd *cobra.Command) map[string]any {
 	body := make(map[string]any)
+	if s.cache || s.noCache {
+		body["cache"] = s.cache
+	}
 	for flag, field := range map[string]struct {
 		name  string
 		value any
@@ -57,21 +73,49 @@ func (s *sampling) body(cmd *cobra.Command) map[string]any {
 	return body
 }
 
+// needPrompt checks the arguments: only a template can do without a prompt.
+func (s *sampling) needPrompt(cmd *cobra.Command, a []string) error {
+	if s.filling.template != "" {
+		return nil
+	}
+	return cobra.MinimumNArgs(1)(cmd, a)
+}
+
+// request makes the body of /generate from the flags and the prompt.
+func (s *sampling) request(cmd *cobra.Command, a []string) (map[string]any, error) {
+	if err := s.check(cmd); err != nil {
+		return nil, err
+	}
+	body := s.body(cmd)
+	if err := s.filling.into(body); err != nil {
+		return nil, err
+	}
+	prompt, err := promptText(cmd.InOrStdin(), a)
+	if err != nil {
+		return nil, err
+	}
+	if len(a) > 0 {
+		body["prompt"] = prompt
+	}
+	return body, nil
+}
+
 func newGenerateCommand(o *options) *cobra.Command {
 	s := &sampling{}
 	var raw bool
 	cmd := &cobra.Command{
-		Use:     "generate PROMPT | -",
-		Short:   "Answer one prompt, streaming to the terminal",
-		Example: "  jeantrail-ai generate \"What can you do?\"\n  cat notes.txt | jeantrail-ai generate -",
-		Args:    args(cobra.MinimumNArgs(1)),
+		Use:   "generate PROMPT | -",
+		Short: "Answer one prompt, streaming to the terminal",
+		Long:  "Answers one prompt. With --template the prompt, if there is one, fills the template's main variable;\n" + varHelp,
+		Example: "  jeantrail-ai generate \"What can you do?\"\n  cat notes.txt | jeantrail-ai generate -\n" +
+			"  jeantrail-ai generate --template price_intelligence --var alibaba_price=12.5 --var amazon_price=30 \\\n" +
+			"    --var weight=0.4 --var has_free_shipping=true",
+		Args: args(s.needPrompt),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			prompt, err := promptText(cmd.InOrStdin(), a)
+			body, err := s.request(cmd, a)
 			if err != nil {
 				return err
 			}
-			body := s.body(cmd)
-			body["prompt"] = prompt
 			if raw {
 				body["raw"] = true
 			}
@@ -112,6 +156,7 @@ type printer struct {
 	wrote     bool
 	answer    wireAnswer
 	text      strings.Builder
+	notes     []string // for when the answer is through
 }
 
 func (p *printer) event(e wireEvent) error {
@@ -119,8 +164,13 @@ func (p *printer) event(e wireEvent) error {
 		_, err := fmt.Fprintf(p.out, "%s\n", e.Raw)
 		return errors.Join(err, p.finish(e))
 	}
-	if e.Type == string(jeantrail.EventToken) && e.Text != "" {
-		p.token(e)
+	switch jeantrail.EventType(e.Type) {
+	case jeantrail.EventToken:
+		if e.Text != "" {
+			p.token(e)
+		}
+	case jeantrail.EventAlert:
+		p.notes = append(p.notes, fmt.Sprintf("%d %% of the budget %s is spent: %s of %s.", e.Percent, e.BudgetID, amount(e.Spent), amount(e.Limit)))
 	}
 	return p.finish(e)
 }
@@ -165,101 +215,32 @@ func (p *printer) end() error {
 	}
 	a := p.answer
 	if term.IsTerminal(int(os.Stderr.Fd())) && a.Status != "" {
-		fmt.Fprintf(p.err, "[%s · %d+%d tokens · %.0f tok/s · $%s]\n",
-			a.Model, a.Usage.Prompt, a.Usage.Completion, a.Timings.TokensPerSecond, a.Cost.USD)
+		fmt.Fprintf(p.err, "[%s · %d+%d tokens · %.0f tok/s · $%s%s]\n",
+			a.Model, a.Usage.Prompt, a.Usage.Completion, a.Timings.TokensPerSecond, a.Cost.USD, a.thanks())
 	}
-	if a.Truncated {
-		fmt.Fprintln(p.err, "note: the answer was cut off at the token limit; raise it with --max-tokens.")
+	for _, rule := range a.RulesSkipped {
+		p.notes = append(p.notes, "a rule was not applied: "+rule)
+	}
+	switch {
+	case a.FinishReason == string(jeantrail.FinishBudget):
+		p.notes = append(p.notes, "the answer was cut off because a budget had no room for more; see: jeantrail-ai budget list")
+	case a.Truncated:
+		p.notes = append(p.notes, "the answer was cut off at the token limit; raise it with --max-tokens.")
+	}
+	for _, note := range p.notes {
+		fmt.Fprintln(p.err, "note:", note)
 	}
 	return nil
 }
 
-func newChatCommand(o *options) *cobra.Command {
-	s := &sampling{}
-	cmd := &cobra.Command{
-		Use:   "chat",
-		Short: "Talk with the model; Ctrl-C stops an answer, Ctrl-D ends the chat",
-		Args:  args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withSession(cmd.Context(), o, func(session *Session) error {
-				if err := session.Ready(cmd.Context()); err != nil {
-					return err
-				}
-				return chat(cmd, o, session, s)
-			})
-		},
+// thanks says what made the answer cheaper.
+func (a *wireAnswer) thanks() string {
+	out := ""
+	if a.Cache == string(jeantrail.CacheHit) {
+		out += " · from the cache"
 	}
-	s.flags(cmd)
-	return cmd
-}
-
-// chat reads a line, streams the answer and keeps both for the next turn.
-func chat(cmd *cobra.Command, o *options, session *Session, s *sampling) error {
-	in := bufio.NewScanner(cmd.InOrStdin())
-	in.Buffer(make([]byte, 64<<10), jeantrail.MaxPromptBytes)
-	prompt := ""
-	if term.IsTerminal(int(os.Stdin.Fd())) {
-		prompt = "> "
-		fmt.Fprintln(cmd.ErrOrStderr(), "Write and press Enter; /new forgets the conversation, Ctrl-D ends it.")
+	if len(a.RulesApplied) > 0 {
+		out += " · rules: " + strings.Join(a.RulesApplied, ", ")
 	}
-	var history []map[string]string
-	for {
-		fmt.Fprint(cmd.ErrOrStderr(), prompt)
-		line, err := readLine(cmd.Context(), in)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		switch strings.TrimSpace(line) {
-		case "":
-			continue
-		case "/new":
-			history = nil
-			continue
-		}
-		history = append(history, map[string]string{"role": "user", "content": line})
-		body := s.body(cmd)
-		body["messages"] = history
-		p := &printer{out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()}
-		ctx, release := o.interrupts.catch(cmd.Context())
-		err = session.Generate(ctx, body, p.event)
-		release()
-		if errors.Is(err, errInterrupted) && cmd.Context().Err() == nil {
-			fmt.Fprintln(cmd.ErrOrStderr(), " [stopped]")
-			err = nil
-		}
-		if err := errors.Join(err, p.end()); err != nil {
-			return err
-		}
-		history = append(history, map[string]string{"role": "assistant", "content": p.text.String()})
-	}
-}
-
-// readLine waits for a line or for ctx. A read of the terminal cannot be
-// interrupted; its goroutine ends with the process.
-func readLine(ctx context.Context, in *bufio.Scanner) (string, error) {
-	type read struct {
-		line string
-		err  error
-	}
-	got := make(chan read, 1)
-	go func() {
-		if in.Scan() {
-			got <- read{line: in.Text()}
-			return
-		}
-		err := in.Err()
-		if err == nil {
-			err = io.EOF
-		}
-		got <- read{err: err}
-	}()
-	select {
-	case r := <-got:
-		return r.line, r.err
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	}
+	return out
 }

@@ -47,7 +47,7 @@ func newJobListCommand(o *options) *cobra.Command {
 			if user != "" {
 				query.Set("user_id", user)
 			}
-			return withSession(cmd.Context(), o, func(s *Session) error {
+			return withRecords(cmd.Context(), o, func(s *Session) error {
 				var page struct {
 					Jobs []json.RawMessage `json:"jobs"`
 				}
@@ -91,7 +91,7 @@ func newJobShowCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "show JOB", Short: "Show a job with its result, as JSON", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return withSession(cmd.Context(), o, func(s *Session) error {
+			return withRecords(cmd.Context(), o, func(s *Session) error {
 				var raw json.RawMessage
 				if err := s.get(cmd.Context(), http.MethodGet, "/job/"+url.PathEscape(a[0]), &raw); err != nil {
 					return err
@@ -106,7 +106,7 @@ func newJobWatchCommand(o *options) *cobra.Command {
 	return o.jsonFlag(&cobra.Command{
 		Use: "watch JOB", Short: "Follow a job from its beginning to its end", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return withSession(cmd.Context(), o, func(s *Session) error {
+			return withRecords(cmd.Context(), o, func(s *Session) error {
 				p := &printer{out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), json: o.json}
 				if err := s.Watch(cmd.Context(), a[0], p.event); err != nil {
 					return err
@@ -121,7 +121,7 @@ func newJobCancelCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "cancel JOB", Short: "Stop a job; what it produced is kept and charged", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return withSession(cmd.Context(), o, func(s *Session) error {
+			return withRecords(cmd.Context(), o, func(s *Session) error {
 				var j wireJob
 				if err := s.get(cmd.Context(), http.MethodDelete, "/job/"+url.PathEscape(a[0]), &j); err != nil {
 					return err

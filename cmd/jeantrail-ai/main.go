@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -121,7 +123,8 @@ func newRootCommand(o *options) *cobra.Command {
 	root.PersistentFlags().StringVar(&o.home, "home", "", "folder for models, jobs and settings (JEANTRAIL_HOME)")
 	root.AddCommand(
 		newServeCommand(o), newGenerateCommand(o), newChatCommand(o), newModelCommand(o), newBenchCommand(o),
-		newJobCommand(o), newConfigCommand(o), newOpenAPICommand(o), newVersionCommand(),
+		newJobCommand(o), newCostCommand(o), newBudgetCommand(o), newAlertCommand(o), newRuleCommand(o), newPriceCommand(o),
+		newTemplateCommand(o), newConfigCommand(o), newOpenAPICommand(), newVersionCommand(),
 	)
 	return root
 }
@@ -134,6 +137,20 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// exclusive refuses a command line that gives more than one of the flags.
+func exclusive(cmd *cobra.Command, flags ...string) error {
+	var given []string
+	for _, name := range flags {
+		if cmd.Flags().Changed(name) {
+			given = append(given, "--"+name)
+		}
+	}
+	if len(given) > 1 {
+		return errUsage{fmt.Errorf("%s exclude each other", strings.Join(given, " and "))}
+	}
+	return nil
 }
 
 // jsonFlag adds --json to a command.

@@ -44,7 +44,7 @@ func newModelListCommand(o *options) *cobra.Command {
 	return o.jsonFlag(&cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the installed models", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withSession(cmd.Context(), o, func(s *Session) error {
+			return withRecords(cmd.Context(), o, func(s *Session) error {
 				var raw struct {
 					Models []json.RawMessage `json:"models"`
 				}
@@ -81,7 +81,7 @@ func newModelShowCommand(o *options) *cobra.Command {
 	return o.jsonFlag(&cobra.Command{
 		Use: "show NAME", Short: "Show everything about one model", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return withSession(cmd.Context(), o, func(s *Session) error {
+			return withRecords(cmd.Context(), o, func(s *Session) error {
 				var raw json.RawMessage
 				if err := s.get(cmd.Context(), http.MethodGet, "/models/"+url.PathEscape(a[0]), &raw); err != nil {
 					return err

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/shirou/gopsutil/v4/mem"
 
@@ -27,9 +30,12 @@ type models struct {
 
 	life   context.Context // ends when loading must stop
 	end    context.CancelFunc
+	once   sync.Once
 	loader sync.WaitGroup
 
 	decoder *native.Decoder // set by the loader, read after it has ended
+
+	checksum atomic.Pointer[string] // of the default model's file, once it is known
 }
 
 func newModels(reg *registry.Registry, opt AppOptions) (*models, error) {
@@ -39,7 +45,7 @@ func newModels(reg *registry.Registry, opt AppOptions) (*models, error) {
 	}
 	m := &models{Registry: reg, opt: opt, entry: entry}
 	settings := modelSettings(opt.Config, entry)
-	m.text = newTextModel(entry.Name, settings.MaxTokens, max(settings.NCtx, defaultContext))
+	m.text = newTextModel(entry.Name, settings.MaxTokens, max(settings.NCtx, defaultContext), m.Load)
 	m.life, m.end = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -99,8 +105,10 @@ func (m *models) Resolve(name string) (string, gateway.Backend, error) {
 	return entry.Name, m.text, nil
 }
 
-// Load begins to load the default model. Close ends it.
-func (m *models) Load() {
+// Load begins to load the default model, once. Close ends it.
+func (m *models) Load() { m.once.Do(m.begin) }
+
+func (m *models) begin() {
 	m.loader.Go(func() {
 		e, err := m.load(m.life)
 		if m.life.Err() != nil {
@@ -116,8 +124,39 @@ func (m *models) Load() {
 				"layers_offloaded", info.LayersOffloaded, "n_ctx", e.Info().NCtx, "slots", info.NSeqMax,
 				"kv_unified", info.Unified, "threads", info.Threads)
 			m.say(registry.State{Status: jeantrail.ModelReady, Progress: 1, Engine: e.Info()})
+			m.identify(m.life)
 		}
 	})
+}
+
+// identify finds out which file it is that was loaded, after the first jobs can
+// run. Until it is known, no result is kept for later.
+func (m *models) identify(ctx context.Context) {
+	sum := builtinmodel.SHA256
+	if !m.entry.BuiltIn {
+		var err error
+		if sum, err = m.Checksum(ctx, m.entry.Path); err != nil {
+			if ctx.Err() == nil {
+				m.opt.Logger.Warn("the model's checksum is not known; its results are not kept for later", "error", err)
+			}
+			return
+		}
+	}
+	m.checksum.Store(&sum)
+}
+
+// identity is everything besides a request that can change its result: the
+// model's file, the code that computes it, and what that runs on.
+func (m *models) identity(info engine.Info) string {
+	sum := m.checksum.Load()
+	if sum == nil {
+		return ""
+	}
+	build := native.BuildInfo()
+	return strings.Join([]string{
+		*sum, build.Tree, build.CPU, build.Backends, info.Device, strconv.Itoa(info.LayersOffloaded), strconv.Itoa(info.Threads),
+		strconv.Itoa(info.NUBatch), strconv.FormatBool(info.Unified),
+	}, "|")
 }
 
 // say tells the registry and the launching app how the model is.
@@ -151,7 +190,7 @@ func (m *models) load(ctx context.Context) (*engine.Engine, error) {
 	e, err := engine.New(decoder, engine.Options{
 		Model: m.entry.Name, DefaultMaxTokens: settings.MaxTokens, MaxContext: plan.CtxSeq,
 		MaxQueue: config.Queue, TargetStep: config.StepTarget,
-		Sampling: defaultSampling(settings),
+		Sampling: defaultSampling(settings), Identity: func() string { return m.identity(decoder.Info()) },
 	})
 	if err == nil {
 		err = e.Start()

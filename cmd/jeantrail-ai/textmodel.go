@@ -21,6 +21,7 @@ type TextModel struct {
 	maxTokens int // default of max_tokens
 	nCtx      int // bound of a request's tokens while loading
 
+	load   func()        // begins to load the model, unless that was begun
 	loaded chan struct{} // closed when engine or failure is set
 
 	mu      sync.Mutex
@@ -28,8 +29,8 @@ type TextModel struct {
 	failure error
 }
 
-func newTextModel(name string, maxTokens, nCtx int) *TextModel {
-	return &TextModel{name: name, maxTokens: maxTokens, nCtx: nCtx, loaded: make(chan struct{})}
+func newTextModel(name string, maxTokens, nCtx int, load func()) *TextModel {
+	return &TextModel{name: name, maxTokens: maxTokens, nCtx: nCtx, load: load, loaded: make(chan struct{})}
 }
 
 // Loaded hands over the engine, or the reason why there is none. It is called
@@ -60,19 +61,23 @@ func (m *TextModel) wait(ctx context.Context) (*engine.Engine, error) {
 	return m.engine, m.failure
 }
 
-// Measure implements gateway.Backend. While the model is loading the prompt is
+// Prepare implements gateway.Backend. While the model is loading the prompt is
 // bounded by its bytes: in a byte-level vocabulary a token is at least one.
-func (m *TextModel) Measure(ctx context.Context, req *jeantrail.Request) (jeantrail.Bounds, error) {
+func (m *TextModel) Prepare(ctx context.Context, req *jeantrail.Request) (gateway.Work, error) {
 	select {
 	case <-m.loaded:
 		e, err := m.wait(ctx)
 		if err != nil {
-			return jeantrail.Bounds{}, err
+			return nil, err
 		}
-		return e.Measure(ctx, req)
+		return prepareText(ctx, e, req)
 	default:
 	}
-	t := req.Text
+	return &waitingText{model: m, request: *req, bounds: m.bound(req.Text)}, nil
+}
+
+// bound is the most that a request can use of a model that is still loading.
+func (m *TextModel) bound(t *jeantrail.TextRequest) jeantrail.Bounds {
 	prompt := len(t.Prompt) + len(t.System) + 2*templateOverhead
 	for _, msg := range t.Messages {
 		prompt += len(msg.Content) + len(msg.Reasoning) + templateOverhead
@@ -87,18 +92,59 @@ func (m *TextModel) Measure(ctx context.Context, req *jeantrail.Request) (jeantr
 	if t.MaxTokens != nil {
 		completion = *t.MaxTokens
 	}
-	return jeantrail.Bounds{PromptTokens: min(prompt, m.nCtx), CompletionTokens: min(completion, m.nCtx)}, nil
+	return jeantrail.Bounds{
+		PromptTokens: min(prompt, m.nCtx), CompletionTokens: min(completion, m.nCtx), Open: t.MaxTokens == nil,
+	}
 }
 
-// Run implements gateway.Backend.
-func (m *TextModel) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) (*jeantrail.Result, error) {
-	e, err := m.wait(ctx)
+// textWork makes the engine's work the gateway's: the two declare the same sink,
+// each for itself.
+type textWork struct{ *engine.Work }
+
+func prepareText(ctx context.Context, e *engine.Engine, req *jeantrail.Request) (gateway.Work, error) {
+	w, err := e.Prepare(ctx, req)
 	if err != nil {
-		result := &jeantrail.Result{Model: m.name, FinishReason: jeantrail.FinishError}
+		return nil, err
+	}
+	return textWork{w}, nil
+}
+
+// Run implements gateway.Work.
+func (w textWork) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) (*jeantrail.Result, error) {
+	return w.Work.Run(ctx, job, sink)
+}
+
+// waitingText is work for a model that was still loading when it was asked for.
+type waitingText struct {
+	model   *TextModel
+	request jeantrail.Request // as it is to run
+	bounds  jeantrail.Bounds
+}
+
+// Bounds implements gateway.Work.
+func (w *waitingText) Bounds() jeantrail.Bounds { return w.bounds }
+
+// Fingerprint implements gateway.Work. Without a vocabulary there is none.
+func (w *waitingText) Fingerprint() ([]byte, bool) { return nil, false }
+
+// Run implements gateway.Work.
+func (w *waitingText) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) (*jeantrail.Result, error) {
+	work, err := w.prepare(ctx)
+	if err != nil {
+		result := &jeantrail.Result{Model: w.model.name, FinishReason: jeantrail.FinishError}
 		if ctx.Err() != nil {
 			result.FinishReason = jeantrail.FinishCancelled
 		}
 		return result, err
 	}
-	return e.Run(ctx, job, sink)
+	return work.Run(ctx, job, sink)
+}
+
+func (w *waitingText) prepare(ctx context.Context) (gateway.Work, error) {
+	w.model.load()
+	e, err := w.model.wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return prepareText(ctx, e, &w.request)
 }

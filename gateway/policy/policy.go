@@ -31,3 +31,11 @@ func CanCancel(p jeantrail.Principal, job *jeantrail.Job) bool {
 func CanList(p jeantrail.Principal, user string) bool {
 	return p.Role == jeantrail.RoleAdmin || user != "" && CanActFor(p, user)
 }
+
+// CanSetMoney reports whether the principal may change what decides about
+// money: budgets, rules and prices.
+func CanSetMoney(p jeantrail.Principal) bool { return p.Role == jeantrail.RoleAdmin }
+
+// CanSeeMoney reports whether the principal may see the user's budgets, rules,
+// costs and alerts; the empty user means those of everybody.
+func CanSeeMoney(p jeantrail.Principal, user string) bool { return CanList(p, user) }

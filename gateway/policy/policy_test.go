@@ -15,13 +15,15 @@ func TestDecisions(t *testing.T) {
 		"viewer": {UserID: "ann", Role: jeantrail.RoleViewer},
 		"nobody": {UserID: "ann"},
 	}
-	type answers struct{ submit, actForBob, seeOwn, seeBobs, cancelOwn, cancelBobs, listAll, listBobs bool }
+	type answers struct{ submit, actForBob, seeOwn, seeBobs, cancelOwn, cancelBobs, listAll, listBobs, setMoney, seeOwnMoney, seeBobsMoney, seeAllMoney bool }
 	want := map[string]answers{
-		"admin":  {submit: true, seeOwn: true, seeBobs: true, cancelOwn: true, cancelBobs: true, listAll: true, listBobs: true},
-		"user":   {submit: true, seeOwn: true, cancelOwn: true},
-		"agent":  {submit: true, actForBob: true, seeOwn: true, seeBobs: true, cancelOwn: true, cancelBobs: true, listBobs: true},
-		"viewer": {seeOwn: true},
-		"nobody": {seeOwn: true},
+		"admin": {submit: true, seeOwn: true, seeBobs: true, cancelOwn: true, cancelBobs: true, listAll: true, listBobs: true,
+			setMoney: true, seeOwnMoney: true, seeBobsMoney: true, seeAllMoney: true},
+		"user": {submit: true, seeOwn: true, cancelOwn: true, seeOwnMoney: true},
+		"agent": {submit: true, actForBob: true, seeOwn: true, seeBobs: true, cancelOwn: true, cancelBobs: true, listBobs: true,
+			seeOwnMoney: true, seeBobsMoney: true},
+		"viewer": {seeOwn: true, seeOwnMoney: true},
+		"nobody": {seeOwn: true, seeOwnMoney: true},
 	}
 	bobs := &jeantrail.Job{UserID: "bob"}
 	for name, p := range principals {
@@ -31,6 +33,8 @@ func TestDecisions(t *testing.T) {
 			seeOwn: policy.CanSee(p, own), seeBobs: policy.CanSee(p, bobs),
 			cancelOwn: policy.CanCancel(p, own), cancelBobs: policy.CanCancel(p, bobs),
 			listAll: policy.CanList(p, ""), listBobs: policy.CanList(p, "bob"),
+			setMoney: policy.CanSetMoney(p), seeOwnMoney: policy.CanSeeMoney(p, p.UserID),
+			seeBobsMoney: policy.CanSeeMoney(p, "bob"), seeAllMoney: policy.CanSeeMoney(p, ""),
 		}
 		if got != want[name] {
 			t.Errorf("%s: got %+v, want %+v", name, got, want[name])

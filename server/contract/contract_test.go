@@ -3,6 +3,7 @@ package contract
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,11 +28,27 @@ import (
 // goes on until it is told to stop.
 type script struct{}
 
-func (script) Measure(context.Context, *jeantrail.Request) (jeantrail.Bounds, error) {
-	return jeantrail.Bounds{PromptTokens: 12, CompletionTokens: 100, Exact: true}, nil
+func (script) Prepare(_ context.Context, req *jeantrail.Request) (gateway.Work, error) {
+	return work{request: *req.Text}, nil
 }
 
-func (script) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) (*jeantrail.Result, error) {
+// work is one request, of which the prompt alone decides about the answer.
+type work struct{ request jeantrail.TextRequest }
+
+func (w work) Bounds() jeantrail.Bounds {
+	b := jeantrail.Bounds{PromptTokens: 12, CompletionTokens: 100, Exact: true, Open: w.request.MaxTokens == nil}
+	if w.request.MaxTokens != nil {
+		b.CompletionTokens = *w.request.MaxTokens
+	}
+	return b
+}
+
+func (w work) Fingerprint() ([]byte, bool) {
+	sum := sha256.Sum256([]byte(w.request.System + "\x00" + w.request.Prompt))
+	return sum[:], w.request.Temperature != nil && *w.request.Temperature == 0
+}
+
+func (work) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) (*jeantrail.Result, error) {
 	engine := jeantrail.EngineInfo{Device: "CPU", NCtx: 2048}
 	sink.Started(job.Model, engine, 12, 4)
 	result := &jeantrail.Result{Model: job.Model, FinishReason: jeantrail.FinishStop, Engine: engine, Cache: jeantrail.CacheOff}
@@ -98,7 +115,7 @@ func open(t *testing.T) *house {
 	if err := gw.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(server.Options{Road: road{gw}, Models: models{}, Metrics: metrics, Version: "1.2.3", ResumeWindow: time.Millisecond})
+	s, err := server.New(server.Options{Road: road{gw}, Money: gw, Models: models{}, Metrics: metrics, Version: "1.2.3", ResumeWindow: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +223,7 @@ func TestAnswers(t *testing.T) {
 		status             int
 	}{
 		{"GET", "/jobs?limit=5&user_id=user123", "", 200}, {"GET", "/jobs?limit=0", "", 400}, {"GET", "/job/none", "", 404},
-		{"POST", "/generate", `{"prompt":"x","cache":true}`, 422}, {"POST", "/generate", `{"promt":"x"}`, 400},
+		{"POST", "/generate", `{"prompt":"x","variables":{"a":1}}`, 400}, {"POST", "/generate", `{"promt":"x"}`, 400},
 		{"POST", "/generate", `{"prompt":"x","model":"none"}`, 404},
 		{"GET", "/models", "", 200}, {"GET", "/models/builtin", "", 200}, {"GET", "/models/x", "", 404},
 		{"GET", "/health", "", 200}, {"GET", "/ready", "", 200}, {"GET", "/openapi.json", "", 200},
