@@ -297,35 +297,10 @@ func nameHint(name string, fields map[string]reflect.Type) string {
 		names = append(names, known)
 	}
 	slices.Sort(names)
-	for _, known := range names {
-		if editDistance(strings.ToLower(name), known) <= 2 {
-			return fmt.Sprintf("Did you mean %q?", known)
-		}
+	if meant, ok := jeantrail.Nearest(name, names); ok {
+		return fmt.Sprintf("Did you mean %q?", meant)
 	}
 	return "The fields are " + strings.Join(names, ", ") + "."
-}
-
-// editDistance is Levenshtein's, over bytes. A long name is far from all.
-func editDistance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // readQuery returns the query's parameters and refuses unknown and repeated ones.

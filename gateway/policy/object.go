@@ -199,39 +199,8 @@ func (m member) want() string {
 // that was probably meant.
 func (m member) unknown(what string, known []string) *jeantrail.Error {
 	err := refuse(m.path, "is not %s", what)
-	nearest, least := "", 3
-	for _, name := range known {
-		if d := editDistance(plainLetters(m.name), plainLetters(name)); d < least {
-			nearest, least = name, d
-		}
-	}
-	if nearest != "" {
+	if nearest, ok := jeantrail.Nearest(m.name, known); ok {
 		return err.WithHint("Did you mean %q?", nearest)
 	}
 	return err.WithHint("Known are %s.", strings.Join(known, ", "))
-}
-
-// plainLetters makes names alike that differ only in case and hyphens.
-func plainLetters(name string) string {
-	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(shorten(name, 64)))
-}
-
-// editDistance is Levenshtein's, over bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
