@@ -271,6 +271,15 @@ func TestRecoverRunsWhatWasPromised(t *testing.T) {
 	}
 	crash(r.Gateway, dead)
 
+	// A process that does not last leaves them where they are.
+	brief := start(t, s, say("x"), func(o *gateway.Options) { o.LeaveQueued = true })
+	if n, err := brief.Recover(context.Background()); n != 1 || err != nil { // only the one whose caller is gone
+		t.Errorf("recover in passing: %d %v", n, err)
+	}
+	if err := brief.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+
 	// It comes up, lets one of them begin and crashes before the other does.
 	dead = &faulty{Store: s}
 	g, err := gateway.New(gateway.Options{Store: dead, Models: models{&backend{run: func(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) error {
@@ -282,7 +291,7 @@ func TestRecoverRunsWhatWasPromised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := g.Recover(context.Background()); n != 1 || err != nil {
+	if n, err := g.Recover(context.Background()); n != 0 || err != nil {
 		t.Errorf("recover: %d %v", n, err)
 	}
 	if stats := g.Stats(); stats.Queued != 2 || stats.Reserved != promised.Reserved+twice.Reserved {

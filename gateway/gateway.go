@@ -48,6 +48,10 @@ type Options struct {
 	StoreTimeout  time.Duration // limit of one admitting, starting or appending transaction
 	SettleTimeout time.Duration // limit for settling one job, repeated attempts included
 
+	// LeaveQueued lets async jobs that an earlier process left in the queue stay
+	// there, for a process that will not last long enough to run them.
+	LeaveQueued bool
+
 	CacheOff   bool          // no result is kept for later requests
 	CacheBytes int64         // of the texts of kept results
 	CacheAge   time.Duration // how long a result is kept

@@ -15,7 +15,8 @@ import (
 const recoverPage = 1024
 
 // Recover takes up what an earlier process left unfinished. Async jobs that had
-// not begun run in this process, from Start on. The others become interrupted,
+// not begun run in this process, from Start on, or stay for a later one
+// (Options.LeaveQueued). The others become interrupted,
 // keep what their event logs hold, and are charged for exactly that; a job that
 // never started costs nothing. It returns how many jobs it closed. Jobs of this
 // process are left alone, so that it may be called at any time; an error about
@@ -29,7 +30,7 @@ func (g *Gateway) Recover(ctx context.Context) (int, error) {
 	var failures []error
 	for i := range jobs {
 		job := &jobs[i]
-		if g.task(job.ID) != nil || g.takeUp(ctx, job) {
+		if g.task(job.ID) != nil || revivable(job) && (g.opts.LeaveQueued || g.takeUp(ctx, job)) {
 			continue
 		}
 		switch err := g.recoverJob(ctx, job); {
@@ -44,11 +45,8 @@ func (g *Gateway) Recover(ctx context.Context) (int, error) {
 	return closed, errors.Join(failures...)
 }
 
-// takeUp lets a job run in this process if that was promised and is possible.
+// takeUp lets a job run in this process if that is possible.
 func (g *Gateway) takeUp(ctx context.Context, job *jeantrail.Job) bool {
-	if !revivable(job) {
-		return false
-	}
 	t, err := g.revive(ctx, job)
 	if err != nil {
 		g.opts.Logger.Warn("a queued job of an earlier process cannot be run", slog.String("job", job.ID), slog.Any("error", err))

@@ -33,6 +33,9 @@ type AppOptions struct {
 	Token     string // "" is the keyless mode
 	Logger    *slog.Logger
 	Handshake *Handshake // nil: nobody reads one
+	// Brief says that the instance lives for one command: it does not begin what
+	// it may not end.
+	Brief bool
 	// RecordsOnly leaves the model unloaded, for a command that only reads or
 	// writes what is on record.
 	RecordsOnly bool
@@ -159,7 +162,7 @@ func (a *App) openRoad(ctx context.Context) (err error) {
 		Store: a.store, Models: a.models, Logger: a.opt.Logger, Observer: a.metrics,
 		MaxQueued: a.opt.Config.Engine.Queue + a.opt.Config.Engine.Slots,
 		Templates: templates, Meter: meter, Notify: webhook.Tell,
-		CacheOff: !cache.Enabled, CacheBytes: cache.MaxBytes, CacheAge: cache.MaxAge,
+		LeaveQueued: a.opt.Brief, CacheOff: !cache.Enabled, CacheBytes: cache.MaxBytes, CacheAge: cache.MaxAge,
 	})
 	if err != nil {
 		return err

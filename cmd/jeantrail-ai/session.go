@@ -39,7 +39,7 @@ func openSession(ctx context.Context, o *options, recordsOnly bool) (*Session, e
 		return nil, err
 	}
 	app, err := OpenApp(ctx, AppOptions{
-		Config: config, Listen: "127.0.0.1:0", Token: token, RecordsOnly: recordsOnly,
+		Config: config, Listen: "127.0.0.1:0", Token: token, Brief: true, RecordsOnly: recordsOnly,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
