@@ -7,7 +7,7 @@ const Name = "builtin"
 
 // SHA256 is the checksum of [Bytes] in lower-case hexadecimal, the same as in
 // builtin.gguf.sha256.
-const SHA256 = "8fc0a11d26fb32093f624abf0c962d1d5c075c86e525cc09451974b096ae0e81"
+const SHA256 = "932c742cba0ece6fbcf8e9ef219fa76186d9819ec7a3c6379053fe9632adcbf8"
 
 // MaxBytes is the largest the embedded file may be.
 const MaxBytes = 6_000_000

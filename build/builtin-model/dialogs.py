@@ -6,6 +6,7 @@ answer, none before the answers of earlier turns.
 """
 
 import re
+from dataclasses import dataclass
 
 import patterns
 from patterns import OUT_OF_SCOPE
@@ -15,12 +16,40 @@ from patterns import OUT_OF_SCOPE
 W_ANSWER, W_FIRST, FIRST = 1.0, 4.0, 8
 W_THINK, W_QUESTION = 0.3, 0.1
 
-OUT_SHARE = 0.30        # dialogs whose last question is out of scope
-NEAR_MISS_SHARE = 0.10  # of these: an in-scope sentence with its content words exchanged
+NEAR_MISS_SHARE = 0.10  # of the questions out of scope: in-scope sentences with their content words exchanged
+FREE_SHARE = 0.60       # questions drawn from the free phrasings, where an intent has some
 MULTI_SHARE = 0.15      # dialogs of more than one turn
 SYSTEM_SHARE = 0.10     # dialogs with a system prompt
 SHORT_SHARE = 0.80      # dialogs cut after the deciding start of the answer
 SHORT_ANSWER = 9        # tokens kept of a cut answer
+
+
+
+@dataclass(frozen=True)
+class Round:
+    """How the questions of one round of training are drawn."""
+    out_share: float = 0.33   # questions that are out of scope
+    out_weight: float = 1.0   # of the first tokens of their answer, beside W_FIRST
+    pair: float = 0.06        # free phrasings that are two of one intent, one after the other
+    drop: float = 0.0         # words of a free phrasing that are left out
+    cross: float = 0.0        # free phrasings that are halves of two of one intent
+    scraps: float = 0.0       # questions out of scope that are a word or two, or no word at all
+    mixed: float = 0.0        # questions out of scope that are halves of two intents' questions
+    greet: float = 0.0        # free phrasings that follow a greeting
+    first: float = 0.0        # questions of corpus/free/first.tsv
+    new: float = 0.0          # free phrasings that are drawn from corpus/free/later*.tsv
+
+
+# The later rounds are for doubt: they show the questions with gaps, so that no
+# single word decides, call halves of two questions none, and make the honest
+# answer the cheaper mistake.
+ROUNDS = {
+    1: Round(),
+    2: Round(out_share=0.40, out_weight=1.5, drop=0.08, cross=0.20, scraps=0.06),
+    3: Round(out_share=0.44, out_weight=2.0, pair=0.12, drop=0.08, cross=0.12, scraps=0.05, mixed=0.10, new=0.45),
+    4: Round(out_share=0.50, out_weight=3.0, pair=0.12, drop=0.10, cross=0.12, scraps=0.04, mixed=0.22, greet=0.08, new=0.45),
+    5: Round(out_share=0.46, out_weight=2.5, pair=0.12, drop=0.08, cross=0.12, scraps=0.04, mixed=0.16, greet=0.08, first=0.08, new=0.45),
+}
 
 PROPER = {
     "api": "API", "http": "HTTP", "json": "JSON", "gpu": "GPU", "sse": "SSE", "url": "URL",
@@ -34,6 +63,7 @@ PROPER = {
     "metal": "Metal", "whisper": "Whisper", "coqui": "Coqui", "sdxl": "SDXL", "github": "GitHub",
     "jeantrail_home": "JEANTRAIL_HOME", "jean": "Jean", "tts": "TTS", "oom": "OOM",
 }
+SMALL_TALK = {"hello", "how-are-you", "thanks", "bye", "human", "joke", "story", "acknowledge", "insult", "sorry"}
 METHODS = re.compile(r"\b(get|post|put|delete|patch) (?=/)")
 
 # Before and after a question; they must not tell what it is about.
@@ -43,6 +73,10 @@ PREFIXES = (
     "hey jean, ", "jean, ", "excuse me, ", "good morning, ", "just wondering, ", "btw ", "by the way, ",
     "i wonder, ", "tell me, ", "say, ", "actually, ", "next: ", "another question: ", "can you help? ",
     "help! ", "hmm, ", "stupid question, but ", "dumb question: ", "i was asked: ", "out of curiosity, ",
+)
+GREETINGS = (
+    "Hello!", "Hello!", "Hi!", "Hi there.", "Hey!", "Hello Jean!", "Hi Jean,", "Hey Jean.", "Good morning!", "Good evening.",
+    "Hello there,", "Thanks!", "Thank you.", "Great.", "OK.", "Dear Jean,", "Hallo!", "Greetings.", "Sorry,", "Cool!",
 )
 PREFACES = (
     "I am new to this.", "I am writing a script.", "I use a Mac.", "I am on Ubuntu.", "I work on Windows.",
@@ -144,12 +178,44 @@ def dress(text, rng, names):
     return text
 
 
+def wear(text, rng):
+    """Varies a free phrasing, which looks like what people type already."""
+    if rng.random() < 0.5:
+        text = _edit_words(text, rng)
+    style = rng.random()
+    if style < 0.25:
+        text = text.lower()
+    elif style < 0.35:
+        text = text.lower().rstrip("?.!")
+    elif style < 0.40:
+        text = text[:1].upper() + text[1:]
+    elif style < 0.42:
+        text = text.upper()
+    chance = rng.random()
+    if chance < 0.06:
+        text = rng.choice(PREFIXES) + text
+    elif chance < 0.10 and text[-1:].isalnum():
+        text += rng.choice(SUFFIXES)
+    elif chance < 0.14:
+        text = rng.choice(PREFACES) + " " + text
+    return text
+
+
+def halves(one, other):
+    """The first half of one sentence and the second of another."""
+    first, last = one.split(" "), other.split(" ")
+    return " ".join(first[:(len(first) + 1) // 2] + last[len(last) // 2:])
+
+
 class Maker:
     """Draws dialogs."""
 
-    def __init__(self):
+    def __init__(self, round=ROUNDS[1]):
+        self.round = round
         self.intents, self.lists = patterns.load()
         self.in_scope = [i for n, i in self.intents.items() if n != OUT_OF_SCOPE]
+        # Small talk and a question are a question; they make no riddle.
+        self.mixable = self.in_scope if round.greet == 0 else [i for i in self.in_scope if i.name not in SMALL_TALK]
         self.out = self.intents[OUT_OF_SCOPE]
         self.names = patterns.words_of(self.lists, ("place", "person", "lang")) - {
             "the", "of", "my", "a", "on", "in", "town", "man", "first", "moon", "best", "friend", "hero", "mine",
@@ -169,12 +235,44 @@ class Maker:
                 continue
             return " ".join(rng.choice(self.topic_words) if f else w for w, f in zip(words, foreign))
 
+    def free(self, intent, rng):
+        """A free phrasing of the intent, or what the round makes of one or two."""
+        lines = intent.later if self.round.new and intent.later and rng.random() < self.round.new else intent.free
+        text = rng.choice(lines)
+        if rng.random() < self.round.pair:
+            text += (" " if text[-1:] in ".?!" else ". ") + rng.choice(intent.free)
+        elif self.round.cross and rng.random() < self.round.cross:
+            text = halves(text, rng.choice(intent.free))
+        elif self.round.greet and rng.random() < self.round.greet:
+            text = rng.choice(GREETINGS) + " " + text
+        if self.round.drop:
+            kept = [w for w in text.split(" ") if rng.random() >= self.round.drop]
+            text = " ".join(kept) or text
+        return text
+
+    def scrap(self, rng):
+        """What somebody types who asks nothing."""
+        if rng.random() < 0.25:
+            return "".join(rng.choice("?!.%$#*~-_=+/<>:;asdfjkl0123456789") for _ in range(rng.randint(1, 10)))
+        return " ".join(rng.choice(self.topic_words) for _ in range(rng.choice((1, 1, 1, 2, 2, 3))))
+
     def turn(self, rng):
         """One question and its intent."""
-        if rng.random() < OUT_SHARE:
-            text = self.near_miss(rng) if rng.random() < NEAR_MISS_SHARE else self.out.draw(rng)
-            return dress(text, rng, self.names), self.out
-        intent = rng.choice(self.in_scope)
+        if self.round.first and rng.random() < self.round.first:
+            intent = rng.choice([i for i in self.intents.values() for _ in i.first])
+            return rng.choice(intent.first), intent
+        intent = self.out if rng.random() < self.round.out_share else rng.choice(self.in_scope)
+        if intent is self.out:
+            chance = rng.random()
+            if chance < NEAR_MISS_SHARE:
+                return dress(self.near_miss(rng), rng, self.names), intent
+            if chance < NEAR_MISS_SHARE + self.round.scraps:
+                return wear(self.scrap(rng), rng), intent
+            if chance < NEAR_MISS_SHARE + self.round.scraps + self.round.mixed:
+                one, other = rng.sample(self.mixable, 2)
+                return wear(halves(rng.choice(one.free), rng.choice(other.free)), rng), intent
+        if intent.free and rng.random() < FREE_SHARE:
+            return wear(self.free(intent, rng), rng), intent
         return dress(intent.draw(rng), rng, self.names), intent
 
     def dialog(self, rng):
@@ -184,7 +282,7 @@ class Maker:
         return system, [self.turn(rng) for _ in range(n)]
 
 
-def encode(system, turns, tok, rng, cut=True):
+def encode(system, turns, tok, rng, cut=True, round=ROUNDS[1]):
     """Token ids and loss weights of a dialog. With cut, some long answers end early."""
     ids, weights = [], []
 
@@ -205,7 +303,7 @@ def encode(system, turns, tok, rng, cut=True):
         answer = tok.encode(intent.answer) + [end]
         if last and cut and rng.random() < SHORT_SHARE:
             answer = answer[:SHORT_ANSWER]
-        put(answer[:FIRST], W_FIRST)
+        put(answer[:FIRST], W_FIRST * (round.out_weight if intent.name == OUT_OF_SCOPE else 1.0))
         put(answer[FIRST:], W_ANSWER)
         if not last:
             put(newline, 0.0)

@@ -20,8 +20,8 @@ import urllib.request
 from pathlib import Path
 
 import patterns
+from dialogs import SMALL_TALK
 
-SMALL_TALK = {"hello", "how-are-you", "thanks", "bye", "human", "joke", "story", "acknowledge", "insult", "sorry"}
 HONEST = {patterns.OUT_OF_SCOPE, "what-can-you-do", "insult"}
 
 

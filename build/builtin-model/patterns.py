@@ -14,6 +14,12 @@ A corpus file holds intents:
     pattern
 
 A later file may add patterns to an intent by naming it again without an answer.
+
+Beside the patterns stand free phrasings, written one by one by several writers
+who knew the answers but neither the patterns nor each other's lines:
+corpus/free/*.tsv, a line each: intent, tab, text. Those of later*.tsv came after
+the first two rounds of training and are drawn from the third on; those of
+first.tsv are for the last.
 """
 
 import math
@@ -122,6 +128,7 @@ class Intent:
     def __init__(self, name, answer, lists):
         self.name, self.answer, self.lists = name, answer, lists
         self.patterns, self.weights = [], []
+        self.free, self.later, self.first = [], [], []
 
     def add(self, patterns):
         parsed = [parse(p, self.lists) for p in patterns]
@@ -165,6 +172,14 @@ def load():
             elif line and not line.startswith("#"):
                 patterns.append(line)
         flush()
+    for path in sorted((CORPUS / "free").glob("*.tsv")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if not line or line.startswith("#"):
+                continue
+            name, tab, text = line.partition("\t")
+            if not tab or not text or name not in intents:
+                raise ValueError(f"{path.name}:{number}: want an intent, a tab and a text, not {line!r}")
+            {"later": intents[name].later, "first": intents[name].first}.get(path.stem[:5], intents[name].free).append(text)
     return intents, lists
 
 
@@ -191,4 +206,4 @@ if __name__ == "__main__":
     rng = random.Random(1)
     for it in intents.values():
         total = sum(size(p, lists) for p in it.patterns)
-        print(f"{it.name:18} {len(it.patterns):4} patterns {total:>14,} texts   {it.draw(rng)}")
+        print(f"{it.name:18} {len(it.free):4} free {len(it.patterns):4} patterns {total:>14,} texts   {it.draw(rng)}")

@@ -1,6 +1,9 @@
 """Trains the model on the dialogs that prepare.py drew. Fixed steps and seed.
 
-    /usr/bin/python3 train.py WORK_DIR [--steps N] [--seed 1]
+    /usr/bin/python3 train.py WORK_DIR [--steps N] [--seed 1] [--go-on]
+
+With --go-on the weights that an earlier training left in WORK_DIR are where it
+begins, at a lower rate.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from tokenizer import CONTROL, USER_DEFINED
 WORKERS = 2
 TOKENS = 2048        # of one worker's part of a step, padding included
 PEAK = 1.5e-3        # highest learning rate
+PEAK_GO_ON = 7e-4    # the same when the weights are not new
 EMBED_STD = 0.1      # of the embeddings at the start
 DECAY = 0.05         # weight decay
 WARMUP = 50
@@ -70,7 +74,7 @@ def loss_of(model, ids, weights, dropout):
     nll = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:].reshape(-1)[kept], reduction="none")
     w = w[kept]
     # What the start of an answer costs in all: without reading the question, its entropy.
-    start = nll.detach()[w == W_FIRST]
+    start = nll.detach()[w >= W_FIRST]
     return (nll * w).sum() / w.sum(), start.mean().item() * FIRST
 
 
@@ -99,11 +103,7 @@ def keep_average(average, model, step):
             average[k].lerp_(p, share)
 
 
-def work(rank, args, vocab, shared, barrier):
-    torch.set_num_threads(1)
-    torch.manual_seed(args.seed)
-    model = Model(Shape(vocab=vocab))  # the same weights in every worker
-    data = dict(np.load(args.work / "dialogs.npz"))
+def begin(model, data, vocab, args, rank):
     with torch.no_grad():
         vectors, right = words.vectors(data, vocab, model.shape.width, EMBED_STD, args.seed)
         model.embed.weight.copy_(vectors)
@@ -111,13 +111,25 @@ def work(rank, args, vocab, shared, barrier):
         model.norm.weight.fill_(0.04 / EMBED_STD)
     if rank == 0:
         print(f"words alone: {100 * right:.1f} % right", flush=True)
+
+
+def work(rank, args, vocab, shared, barrier):
+    torch.set_num_threads(1)
+    torch.manual_seed(args.seed)
+    model = Model(Shape(vocab=vocab))  # the same weights in every worker
+    data = dict(np.load(args.work / "dialogs.npz"))
+    if args.go_on:
+        model.load_state_dict(torch.load(args.work / "model.pt")["weights"], strict=False)
+    else:
+        begin(model, data, vocab, args, rank)
     torch.manual_seed(args.seed * WORKERS + rank)  # but other dropout
     average = {k: v.detach().clone() for k, v in model.named_parameters()}
     opt = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), eps=1e-8, weight_decay=DECAY)
+    peak = PEAK_GO_ON if args.go_on else PEAK
     source, begun, seen = batches(data, args.seed), time.time(), 0
     for step in range(args.steps):
         for g in opt.param_groups:
-            g["lr"] = rate(step, args.steps, PEAK)
+            g["lr"] = rate(step, args.steps, peak)
         parts = [next(source) for _ in range(WORKERS)]
         loss, start = loss_of(model, *parts[rank], DROPOUT)
         opt.zero_grad(set_to_none=True)
@@ -131,7 +143,7 @@ def work(rank, args, vocab, shared, barrier):
         keep_average(average, model, step)
         if step % 20 == 0 or step == args.steps - 1:
             took = time.time() - begun
-            print(f"step {step:5} loss {loss.item():.4f} start {start:.4f} rate {rate(step, args.steps, PEAK):.5f} "
+            print(f"step {step:5} loss {loss.item():.4f} start {start:.4f} rate {rate(step, args.steps, peak):.5f} "
                   f"tokens {seen} seconds {took:.0f} tokens/s {seen / took:.0f}", flush=True)
         if step % 100 == 99 or step == args.steps - 1:
             torch.save({"shape": vars(model.shape), "weights": average, "step": step + 1}, args.work / "model.pt")
@@ -140,8 +152,9 @@ def work(rank, args, vocab, shared, barrier):
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("work", type=Path)
-    ap.add_argument("--steps", type=int, default=1000)
+    ap.add_argument("--steps", type=int, default=2200)
     ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--go-on", action="store_true")
     args = ap.parse_args()
     merges = json.loads((args.work / "tokenizer.json").read_text(encoding="utf-8"))["merges"]
     vocab = 256 + len(CONTROL) + len(USER_DEFINED) + len(merges)

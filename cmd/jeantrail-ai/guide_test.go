@@ -126,3 +126,21 @@ func TestGuide(t *testing.T) {
 		t.Error("metrics: the store is not up")
 	}
 }
+
+// What the program itself proposes to ask first gets an answer, not the honest
+// sentence of a small model that does not know.
+func TestFirstQuestionsAreAnswered(t *testing.T) {
+	in := startOpen(t)
+	for question, begin := range map[string]string{
+		"Hello! What can you do?": "I can explain what jeantrail-ai is",
+		"What can you do?":        "I can explain what jeantrail-ai is",
+		"Who are you?":            "I am the small built-in model",
+		"Hello Jean!":             "Hello!",
+		"Tell me a story":         "Once a small model",
+	} {
+		_, answer := in.call(http.MethodPost, "/generate", map[string]any{"prompt": question})
+		if text, _ := answer["text"].(string); !strings.HasPrefix(text, begin) {
+			t.Errorf("%s\n%v", question, answer["text"])
+		}
+	}
+}
