@@ -32,6 +32,7 @@ type proposal struct {
 	cacheKey     []byte // set if the result is to be kept
 	rulesApplied []string
 	rulesSkipped []string
+	toldRoom     bool // rules asked about the budgets and were told that there is room
 }
 
 // appraise finds who does the work and what it can cost at most. With short the
@@ -129,6 +130,7 @@ func (g *Gateway) applyRules(ctx context.Context, a *proposal, short bool) error
 	if err != nil {
 		return err
 	}
+	a.toldRoom = book.AskBudgets() && !facts.BudgetShort
 	outcome := book.Evaluate(facts, termsOf(&a.request, a.model), g.canonical)
 	a.rulesApplied, a.rulesSkipped = outcome.Applied, outcome.Skipped
 	for _, s := range outcome.Skipped {
@@ -267,6 +269,7 @@ func budgetExceeded(s *jeantrail.BudgetStanding, d ledger.Decision) *jeantrail.E
 type refusal struct {
 	told     *jeantrail.Error
 	standing jeantrail.BudgetStanding
+	toldRoom bool // as in the proposal
 }
 
 // Error implements error.
@@ -275,12 +278,9 @@ func (r *refusal) Error() string { return r.told.Error() }
 // Unwrap returns what the caller is told.
 func (r *refusal) Unwrap() error { return r.told }
 
-// refusedBy returns the budget that an admission was refused by, nil for any
-// other error.
-func refusedBy(err error) *jeantrail.BudgetStanding {
+// refusedBy returns the refusal of an admission, nil for any other error.
+func refusedBy(err error) *refusal {
 	var r *refusal
-	if errors.As(err, &r) {
-		return &r.standing
-	}
-	return nil
+	errors.As(err, &r)
+	return r
 }

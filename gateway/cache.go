@@ -29,7 +29,8 @@ func (g *Gateway) lookUp(ctx context.Context, a *proposal) error {
 		a.cacheUse, a.cacheKey = jeantrail.CacheMiss, sum
 		return nil
 	}
-	a.cacheUse, a.work, a.bounds = jeantrail.CacheHit, &cached{found.Result}, jeantrail.Bounds{Exact: true}
+	a.cacheUse, a.work = jeantrail.CacheHit, &cached{found.Result}
+	a.bounds = a.work.Bounds()
 	return nil
 }
 

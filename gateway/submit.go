@@ -28,13 +28,13 @@ func (g *Gateway) Submit(ctx context.Context, p jeantrail.Principal, req jeantra
 		return nil, err
 	}
 	t, err := g.propose(ctx, p, req, false)
-	if s := refusedBy(err); s != nil {
+	if r := refusedBy(err); r != nil && r.toldRoom {
 		// The budget filled up since the rules were asked; one of them may have
 		// an answer to that.
 		t, err = g.propose(ctx, p, req, true)
 	}
-	if s := refusedBy(err); s != nil {
-		g.refusedFor(ctx, s)
+	if r := refusedBy(err); r != nil {
+		g.refusedFor(ctx, &r.standing)
 	}
 	if err != nil {
 		return nil, err
@@ -118,5 +118,5 @@ func (a *proposal) decide(standings []jeantrail.BudgetStanding) (jeantrail.Money
 	if d.Refused == nil {
 		return d.Hold, nil
 	}
-	return 0, &refusal{told: budgetExceeded(d.Refused, d), standing: *d.Refused}
+	return 0, &refusal{told: budgetExceeded(d.Refused, d), standing: *d.Refused, toldRoom: a.toldRoom}
 }

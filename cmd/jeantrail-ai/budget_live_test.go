@@ -69,9 +69,8 @@ func TestGuidesSQLCountsFromTheNextRequestOn(t *testing.T) {
 	if rules, _ := after["rules_applied"].([]any); status != http.StatusOK || len(rules) != 1 || rules[0] != "model_selection" {
 		t.Errorf("the rule does not count: %d %v", status, after)
 	}
-	body["max_tokens"], body["prompt"] = 12_000, "Hello again"
 	runSQL(t, path, "UPDATE ai_budgets SET amount_cents = 3")
-	body["max_tokens"] = 50
+	body["max_tokens"], body["prompt"] = 50, "Hello again"
 	status, refused := in.call(http.MethodPost, "/generate", body)
 	if status != http.StatusPaymentRequired || refused["code"] != "budget_exceeded" || refused["limit_micros"] != 30_000.0 || refused["budget_id"] == "" {
 		t.Errorf("the budget does not count: %d %v", status, refused)
