@@ -66,6 +66,8 @@ type Event struct {
 	Tokens    int        // token: how many sampled tokens the event accounts for
 	Progress  Progress   // progress
 	Alert     *Alert     // alert
+	Stage     *Stage     // stage
+	Artifact  *Artifact  // artifact
 	Result    *Result    // done, cancelled, interrupted
 	Err       *Error     // failed, interrupted
 }

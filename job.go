@@ -26,14 +26,16 @@ type Job struct {
 
 // JobFilter selects jobs for a listing. Zero fields do not restrict.
 type JobFilter struct {
-	UserID string
-	State  State
-	Kind   Kind
-	Model  string
-	From   time.Time // created at or after
-	To     time.Time // created before
-	Limit  int       // the most jobs to return; 0 means 50
-	Cursor string    // from the previous page; "" for the first
+	UserID   string
+	State    State
+	Kind     Kind
+	Model    string
+	Parent   string    // stages of this pipeline's job
+	Workflow string    // stages of this workflow
+	From     time.Time // created at or after
+	To       time.Time // created before
+	Limit    int       // the most jobs to return; 0 means 50
+	Cursor   string    // from the previous page; "" for the first
 }
 
 // JobPage is one page of a listing, newest first.

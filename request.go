@@ -65,7 +65,11 @@ type Request struct {
 	// Async: the job lives on when its caller goes away.
 	Async    bool
 	TaskType string // what the answer is for, for optimisation rules; "" leaves it to them
-	Workflow string // the pipeline that the job is a stage of, "" for none
+	// Workflow, Parent and Stage say which stage of which pipeline's job this is,
+	// and are empty for any other.
+	Workflow string
+	Parent   string // the id of the pipeline's job
+	Stage    string
 	Metadata map[string]string
 	// Cache: whether a stored result may answer, and the result be stored. nil
 	// means if the request is deterministic.
@@ -74,7 +78,32 @@ type Request struct {
 	// with one needs no prompt.
 	Template  string
 	Variables map[string]any // from JSON: string, json.Number or bool
-	Text      *TextRequest   // set if Kind is KindText
+	// One of these is set: that of Kind.
+	Text       *TextRequest
+	Image      *ImageRequest
+	Transcribe *TranscribeRequest
+	Speak      *SpeakRequest
+	Pipeline   *PipelineRequest
+}
+
+// Files returns the files that the request brings along.
+func (r *Request) Files() []File {
+	switch {
+	case r.Text != nil:
+		return r.Text.Images
+	case r.Transcribe != nil:
+		return []File{r.Transcribe.Audio}
+	case r.Pipeline != nil:
+		var files []File
+		for _, v := range r.Pipeline.Input {
+			if f, ok := v.(File); ok {
+				files = append(files, f)
+			}
+		}
+		return files
+	default:
+		return nil
+	}
 }
 
 // Message is one turn of a conversation.
@@ -97,6 +126,7 @@ type ToolCall struct {
 type TextRequest struct {
 	Prompt      string
 	Messages    []Message
+	Images      []File // for a model that sees; they stand before the prompt, or the last user's message
 	System      string
 	Tools       []string // JSON objects, as the chat template shows them to the model
 	MaxTokens   *int
@@ -141,13 +171,35 @@ func (r *Request) Validate() error {
 	if err := r.validateTemplate(); err != nil {
 		return err
 	}
-	switch {
-	case r.Kind == KindText && r.Text == nil:
-		return Errorf(CodeInvalid, "a text request needs a prompt or messages")
-	case r.Kind == KindText:
-		return r.Text.validate(r.Template != "")
+	return r.validateKind()
+}
+
+// validateKind looks at what only requests of its kind have.
+func (r *Request) validateKind() error {
+	templated := r.Template != ""
+	set := 0
+	for _, there := range []bool{r.Text != nil, r.Image != nil, r.Transcribe != nil, r.Speak != nil, r.Pipeline != nil} {
+		if there {
+			set++
+		}
 	}
-	return nil
+	switch {
+	case set > 1:
+		return Errorf(CodeInvalid, "the request is of more than one kind")
+	case r.Kind == KindText && r.Text != nil:
+		return r.Text.validate(templated)
+	case r.Kind == KindImage && r.Image != nil:
+		return r.Image.validate(templated)
+	case r.Kind == KindTranscribe && r.Transcribe != nil:
+		return r.Transcribe.validate()
+	case r.Kind == KindSpeak && r.Speak != nil:
+		return r.Speak.validate(templated)
+	case r.Kind == KindPipeline && r.Pipeline != nil:
+		return r.Pipeline.validate()
+	case r.Kind == KindText:
+		return Errorf(CodeInvalid, "a text request needs a prompt or messages")
+	}
+	return Errorf(CodeInvalid, "the request of kind %s has nothing that says what to do", r.Kind)
 }
 
 // validateTemplate looks at what every kind of request may have.
@@ -198,6 +250,10 @@ func (t *TextRequest) validateInput(templated bool) error {
 		return Errorf(CodeInvalid, "prompt and messages exclude each other").WithHint("Send one of them.")
 	case t.Raw && (len(t.Messages) > 0 || t.System != "" || len(t.Tools) > 0):
 		return Errorf(CodeInvalid, "raw sends the prompt as it is; it excludes messages, system and tools")
+	case t.Raw && len(t.Images) > 0:
+		return Errorf(CodeInvalid, "raw sends the prompt as it is; it excludes images")
+	case len(t.Images) > MaxFilesPerText:
+		return Errorf(CodeTooLarge, "the request has %d images, the most is %d", len(t.Images), MaxFilesPerText)
 	case len(t.Messages) > MaxMessages:
 		return Errorf(CodeTooLarge, "the request has %d messages, the most is %d", len(t.Messages), MaxMessages)
 	}

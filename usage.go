@@ -23,6 +23,15 @@ type Timings struct {
 	TokensPerSecond float64 // completion tokens after the first, per second of decode; 0 if there were fewer than two
 }
 
+// Add returns the sum of what two jobs used.
+func (u Usage) Add(v Usage) Usage {
+	return Usage{
+		PromptTokens: u.PromptTokens + v.PromptTokens, CachedTokens: u.CachedTokens + v.CachedTokens,
+		CompletionTokens: u.CompletionTokens + v.CompletionTokens, ReasoningTokens: u.ReasoningTokens + v.ReasoningTokens,
+		Images: u.Images + v.Images, AudioIn: u.AudioIn + v.AudioIn, AudioOut: u.AudioOut + v.AudioOut,
+	}
+}
+
 // EngineInfo says what ran a text job. Nothing about it is silent: a fallback
 // names its reason.
 type EngineInfo struct {
@@ -70,6 +79,9 @@ type Result struct {
 	RulesApplied []string // names, in the order in which they were applied
 	RulesSkipped []string // rules that held but could not be applied, each with the reason
 	Energy       Energy
+	Artifacts    []Artifact  // in the order in which they were made
+	Transcript   *Transcript // of a transcription
+	Pipeline     *Pipeline   // of a pipeline
 }
 
 // Energy is what the machine drew for a job, where it lets us measure that. It
