@@ -15,7 +15,7 @@ const insertJobSQL = `INSERT INTO ai_jobs (id, kind, user_id, key_id, state, mod
 VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 const insertReservationSQL = `INSERT INTO ai_reservations (job_id, user_id, micros, created_at,
-	audio_in_second_micros, audio_out_second_micros, workflow) VALUES (?, ?, ?, ?, ?, ?, ?)`
+	audio_in_second_micros, audio_out_second_micros, workflow, parent, stage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 const startJobSQL = `UPDATE ai_jobs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'`
 
@@ -74,8 +74,11 @@ func (s *Store) admitTx(ctx context.Context, tx *sql.Tx, job *jeantrail.Job, req
 		return err
 	}
 	_, err = on(ctx, tx, s.stmt.insertReservation).ExecContext(ctx, job.ID, job.UserID, int64(job.Reserved), millis(job.CreatedAt),
-		int64(p.AudioInSecond), int64(p.AudioOutSecond), job.Request.Workflow)
+		int64(p.AudioInSecond), int64(p.AudioOutSecond), job.Request.Workflow, job.Request.Parent, job.Request.Stage)
 	if err != nil {
+		return err
+	}
+	if err := s.insertInputsTx(ctx, tx, job); err != nil {
 		return err
 	}
 	return s.insertEventTx(ctx, tx, &queued)

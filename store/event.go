@@ -94,7 +94,10 @@ func (s *Store) insertEventTx(ctx context.Context, tx *sql.Tx, e *jeantrail.Even
 	}
 	_, err := on(ctx, tx, s.stmt.insertEvent).ExecContext(ctx,
 		e.JobID, e.Seq, string(e.Type), millis(e.At), e.Reasoning, e.Tokens, e.Text, body)
-	return err
+	if err != nil || e.Type != jeantrail.EventArtifact {
+		return err
+	}
+	return s.insertArtifactTx(ctx, tx, e)
 }
 
 // Events returns up to limit stored events after seq, oldest first. A terminal

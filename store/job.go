@@ -18,7 +18,7 @@ const (
 	MaxPage     = 500
 )
 
-// The last three columns are what can be megabytes long.
+// The last five columns are what can be megabytes long.
 const jobColumns = `SELECT j.id, j.kind, j.user_id, j.key_id, j.state, j.model, j.requested_model, j.priority, j.async,
 	j.price_model, j.price_prompt_token_micros, j.price_cached_token_micros, j.price_completion_token_micros,
 	j.price_image_micros, v.audio_in_second_micros, v.audio_out_second_micros, v.workflow, v.micros,
@@ -30,7 +30,10 @@ const jobColumns = `SELECT j.id, j.kind, j.user_id, j.key_id, j.state, j.model, 
 	coalesce(r.tokens_per_second, 0.0), coalesce(r.device, ''), coalesce(r.layers_offloaded, 0), coalesce(r.n_ctx, 0),
 	coalesce(r.fallback_reason, ''), coalesce(r.cache, ''), coalesce(r.rules_applied, '[]'), coalesce(c.amount_micros, 0),
 	coalesce(c.images, 0), coalesce(c.audio_in_ms, 0), coalesce(c.audio_out_ms, 0), coalesce(c.rules_skipped, '[]'),
-	c.energy_mj, coalesce(c.energy_source, ''), coalesce(c.energy_micros, 0)`
+	c.energy_mj, coalesce(c.energy_source, ''), coalesce(c.energy_micros, 0), v.parent, v.stage,
+	(SELECT json_group_array(json(one)) FROM (SELECT json_object('index', idx, 'kind', kind, 'media_type', media_type,
+		'bytes', bytes, 'sha256', sha256, 'width', width, 'height', height, 'seed', seed, 'duration_ms', duration_ms) AS one
+		FROM ai_artifacts WHERE job_id = j.id ORDER BY idx))`
 
 const jobTables = `
 FROM ai_jobs AS j
@@ -39,8 +42,9 @@ LEFT JOIN ai_results AS r ON r.job_id = j.id
 LEFT JOIN ai_costs AS c ON c.job_id = j.id `
 
 const (
-	wholeJob  = jobColumns + `, j.request, coalesce(r.text, ''), coalesce(r.reasoning, '')` + jobTables
-	listedJob = jobColumns + `, '', '', ''` + jobTables
+	wholeJob = jobColumns + `, j.request, coalesce(r.text, ''), coalesce(r.reasoning, ''),
+		coalesce(r.transcript, ''), coalesce(r.pipeline, '')` + jobTables
+	listedJob = jobColumns + `, '', '', '', '', ''` + jobTables
 
 	jobSQL        = wholeJob + `WHERE j.id = ?`
 	unfinishedSQL = wholeJob + `WHERE j.finished_at IS NULL ORDER BY j.created_at, j.id`
@@ -70,8 +74,8 @@ func (s *Store) Unfinished(ctx context.Context) ([]jeantrail.Job, error) {
 }
 
 // Jobs returns one page of the jobs that the filter selects, newest first. They
-// come without Request.Text, Result.Text and Result.Reasoning, which may be
-// megabytes each; Job has them. Request carries only what the job's own
+// come without the parts of the request, and without the text, reasoning,
+// transcript and pipeline of the result, which may be megabytes each; Job has them. Request carries only what the job's own
 // columns say. A page that follows a cursor neither repeats nor skips a job,
 // also when new ones were admitted in between.
 func (s *Store) Jobs(ctx context.Context, f jeantrail.JobFilter) (jeantrail.JobPage, error) {
@@ -129,6 +133,12 @@ func conditions(f jeantrail.JobFilter) (where string, args []any, err error) {
 	}
 	if f.Model != "" {
 		add("j.model = ?", f.Model)
+	}
+	if f.Parent != "" {
+		add("v.parent = ?", f.Parent)
+	}
+	if f.Workflow != "" {
+		add("v.workflow = ?", f.Workflow)
 	}
 	if !f.From.IsZero() {
 		add("j.created_at >= ?", millis(f.From))
@@ -191,7 +201,8 @@ func scanJob(from row) (*jeantrail.Job, error) {
 		created                          int64
 		started, finished                sql.Null[int64]
 		code, rules, skipped, request    string
-		workflow                         string
+		workflow, parent, stage          string
+		artifacts, transcript, pipeline  string
 		audioIn, audioOut                int64
 		energy                           sql.Null[int64]
 		errorBody                        sql.Null[string]
@@ -208,8 +219,8 @@ func scanJob(from row) (*jeantrail.Job, error) {
 		&queue, &prompt, &firstToken, &total,
 		&r.Timings.TokensPerSecond, &e.Device, &e.LayersOffloaded, &e.NCtx,
 		&e.FallbackReason, &r.Cache, &rules, &r.Cost.Amount,
-		&u.Images, &audioIn, &audioOut, &skipped, &energy, &r.Energy.Source, &r.Energy.Price,
-		&request, &r.Text, &r.Reasoning)
+		&u.Images, &audioIn, &audioOut, &skipped, &energy, &r.Energy.Source, &r.Energy.Price, &parent, &stage, &artifacts,
+		&request, &r.Text, &r.Reasoning, &transcript, &pipeline)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +229,7 @@ func scanJob(from row) (*jeantrail.Job, error) {
 	if job.Request, err = requestOf(&job, request); err != nil {
 		return nil, err
 	}
-	job.Request.Workflow = workflow
+	job.Request.Workflow, job.Request.Parent, job.Request.Stage = workflow, parent, stage
 	if errorBody.Valid {
 		var body errorRow
 		if err := json.Unmarshal([]byte(errorBody.V), &body); err != nil {
@@ -233,6 +244,9 @@ func scanJob(from row) (*jeantrail.Job, error) {
 		return nil, err
 	}
 	if r.RulesSkipped, err = decodeNames(skipped); err != nil {
+		return nil, err
+	}
+	if err := fillParts(&r, transcript, pipeline, artifacts); err != nil {
 		return nil, err
 	}
 	u.AudioIn, u.AudioOut = time.Duration(audioIn)*time.Millisecond, time.Duration(audioOut)*time.Millisecond

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/json"
 	"time"
 
@@ -25,11 +24,17 @@ type requestRow struct {
 	// Variables is a JSON object whose numbers are kept in the caller's digits.
 	Variables json.RawMessage `json:"variables,omitempty"`
 	Text      *textRow        `json:"text,omitempty"`
+
+	Image      *imageRow      `json:"image,omitempty"`
+	Transcribe *transcribeRow `json:"transcribe,omitempty"`
+	Speak      *speakRow      `json:"speak,omitempty"`
+	Pipeline   *pipelineRow   `json:"pipeline,omitempty"`
 }
 
 type textRow struct {
 	Prompt           string            `json:"prompt,omitempty"`
 	Messages         []messageRow      `json:"messages,omitempty"`
+	Images           []fileRow         `json:"images,omitempty"`
 	System           string            `json:"system,omitempty"`
 	Tools            []string          `json:"tools,omitempty"`
 	MaxTokens        *int              `json:"max_tokens,omitempty"`
@@ -70,6 +75,9 @@ func rowOfRequest(r *jeantrail.Request) (requestRow, error) {
 		Kind: string(r.Kind), UserID: r.UserID, Model: r.Model, Priority: string(r.Priority),
 		Async: r.Async, TaskType: r.TaskType, Metadata: r.Metadata, Cache: r.Cache, Template: r.Template, Text: rowOfText(r.Text),
 	}
+	if err := row.setMedia(r); err != nil {
+		return row, err
+	}
 	if len(r.Variables) > 0 {
 		var err error
 		if row.Variables, err = json.Marshal(r.Variables); err != nil {
@@ -84,12 +92,14 @@ func (r *requestRow) request() (jeantrail.Request, error) {
 		Kind: jeantrail.Kind(r.Kind), UserID: r.UserID, Model: r.Model, Priority: jeantrail.Priority(r.Priority),
 		Async: r.Async, TaskType: r.TaskType, Metadata: r.Metadata, Cache: r.Cache, Template: r.Template, Text: r.Text.text(),
 	}
+	if err := r.media(&req); err != nil {
+		return req, err
+	}
 	if len(r.Variables) == 0 {
 		return req, nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(r.Variables))
-	dec.UseNumber()
-	err := dec.Decode(&req.Variables)
+	v, err := decodeNumbers(r.Variables)
+	req.Variables, _ = v.(map[string]any)
 	return req, err
 }
 
@@ -103,6 +113,9 @@ func rowOfText(t *jeantrail.TextRequest) *textRow {
 		RepeatPenalty: t.RepeatPenalty, FrequencyPenalty: t.FrequencyPenalty, PresencePenalty: t.PresencePenalty,
 		DryMultiplier: t.DryMultiplier, LogitBias: t.LogitBias, Grammar: t.Grammar, JSONSchema: t.JSONSchema,
 		Thinking: t.Thinking, Raw: t.Raw, IgnoreEOS: t.IgnoreEOS,
+	}
+	for _, f := range t.Images {
+		row.Images = append(row.Images, fileRow(f))
 	}
 	for _, m := range t.Messages {
 		message := messageRow{Role: m.Role, Content: m.Content, Reasoning: m.Reasoning, ToolCallID: m.ToolCallID}
@@ -124,6 +137,9 @@ func (r *textRow) text() *jeantrail.TextRequest {
 		RepeatPenalty: r.RepeatPenalty, FrequencyPenalty: r.FrequencyPenalty, PresencePenalty: r.PresencePenalty,
 		DryMultiplier: r.DryMultiplier, LogitBias: r.LogitBias, Grammar: r.Grammar, JSONSchema: r.JSONSchema,
 		Thinking: r.Thinking, Raw: r.Raw, IgnoreEOS: r.IgnoreEOS,
+	}
+	for _, f := range r.Images {
+		t.Images = append(t.Images, jeantrail.File(f))
 	}
 	for _, m := range r.Messages {
 		message := jeantrail.Message{Role: m.Role, Content: m.Content, Reasoning: m.Reasoning, ToolCallID: m.ToolCallID}
@@ -165,6 +181,8 @@ type eventRow struct {
 	Cached   int          `json:"cached_tokens,omitempty"`
 	Progress *progressRow `json:"progress,omitempty"`
 	Alert    *alertRow    `json:"alert,omitempty"`
+	Stage    *stageRow    `json:"stage,omitempty"`
+	Artifact *artifactRow `json:"artifact,omitempty"`
 }
 
 // alertRow has instants in milliseconds; 0 is none.
@@ -236,6 +254,12 @@ func payload(e *jeantrail.Event) (any, error) {
 	if e.Alert != nil {
 		row.Alert = rowOfAlert(e.Alert)
 	}
+	if e.Stage != nil {
+		row.Stage = rowOfStage(e.Stage)
+	}
+	if e.Artifact != nil {
+		row.Artifact = rowOfArtifact(e.Artifact)
+	}
 	if row == (eventRow{}) {
 		return nil, nil
 	}
@@ -249,6 +273,14 @@ func (r *eventRow) fill(e *jeantrail.Event) {
 	}
 	if r.Alert != nil {
 		e.Alert = r.Alert.alert(e.At)
+	}
+	if r.Stage != nil {
+		stage := r.Stage.stage()
+		e.Stage = &stage
+	}
+	if r.Artifact != nil {
+		artifact := r.Artifact.artifact()
+		e.Artifact = &artifact
 	}
 	if r.Progress != nil {
 		e.Progress = jeantrail.Progress(*r.Progress)

@@ -143,7 +143,7 @@ func TestEveryTableIsStrict(t *testing.T) {
 	must(t, rows.Err())
 	slices.Sort(got)
 	want := []string{"ai_alerts", "ai_api_keys", "ai_artifacts", "ai_audit_log", "ai_budgets", "ai_cost_optimization_rules", "ai_costs",
-		"ai_job_events", "ai_jobs", "ai_prices", "ai_reservations", "ai_result_cache", "ai_results", "ai_spending", "ai_usage_stats"}
+		"ai_inputs", "ai_job_events", "ai_jobs", "ai_prices", "ai_reservations", "ai_result_cache", "ai_results", "ai_spending", "ai_usage_stats", "ai_worker_history"}
 	if !slices.Equal(got, want) {
 		t.Errorf("tables %v, want %v", got, want)
 	}
@@ -199,6 +199,9 @@ func TestVerifyFindsEachKindOfDamage(t *testing.T) {
 		"the usage statistics are the sums of the costs": "UPDATE ai_usage_stats SET cost_micros = cost_micros + 1",
 		"a cost is at most what was held for it":         "UPDATE ai_costs SET amount_micros = reserved_micros + 1",
 		"the spending is the sums of the costs":          "DELETE FROM ai_spending WHERE user_id = ''",
+		"a cost has the images of its event log":         "UPDATE ai_costs SET images = images + 1",
+		"a cost has the audio of its event log":          "UPDATE ai_costs SET audio_out_ms = audio_out_ms + 1",
+		"an artifact stands in its job's event log":      "DELETE FROM ai_job_events WHERE type = 'artifact'",
 		"a cached result is its user's own":              "UPDATE ai_result_cache SET user_id = 'bob'",
 	}
 	for _, rule := range store.Rules() {
@@ -206,8 +209,9 @@ func TestVerifyFindsEachKindOfDamage(t *testing.T) {
 			s := reopen(t, t.TempDir()+"/x.db", store.Options{})
 			running(t, s)
 			id := running(t, s).ID
-			must(t, s.Append(t.Context(), []jeantrail.Event{token(id, 3, "x", 2)}))
-			st := settlement(id, jeantrail.StateRunning, jeantrail.StateSucceeded, 3, 2)
+			must(t, s.Append(t.Context(), []jeantrail.Event{token(id, 3, "x", 2), made(id, 4, 0, jeantrail.ArtifactImage, 0)}))
+			st := settlement(id, jeantrail.StateRunning, jeantrail.StateSucceeded, 4, 2)
+			st.Result.Usage.Images = 1
 			st.CacheKey = bytes.Repeat([]byte{1}, sha256.Size)
 			must(t, settle(t.Context(), s, st))
 			mustBeSound(t, s)

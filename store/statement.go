@@ -11,6 +11,7 @@ type statements struct {
 	insertJob, insertReservation, insertEvent, logHead *sql.Stmt
 	startJob, finishJob, release                       *sql.Stmt
 	insertResult, insertCost, addUsage, addSpending    *sql.Stmt
+	insertArtifact, insertInput                        *sql.Stmt
 	save, undo, unsave                                 *sql.Stmt
 
 	job, unfinished, events, price *sql.Stmt // of the readers
@@ -38,6 +39,8 @@ func (st *statements) prepare(ctx context.Context, writer, readers *sql.DB) erro
 		{writer, &st.insertCost, insertCostSQL},
 		{writer, &st.addUsage, addUsageSQL},
 		{writer, &st.addSpending, addSpendingSQL},
+		{writer, &st.insertArtifact, insertArtifactSQL},
+		{writer, &st.insertInput, insertInputSQL},
 		{writer, &st.save, "SAVEPOINT one"},
 		{writer, &st.undo, "ROLLBACK TO one"},
 		{writer, &st.unsave, "RELEASE one"},

@@ -68,7 +68,17 @@ func (e *ended) through(t rapid.TB, s *store.Store) {
 	okay(t, tryAdmit(ctx, s, job, event(job.ID, 1, jeantrail.EventQueued)))
 	okay(t, s.Start(ctx, job.ID, epoch, event(job.ID, 2, jeantrail.EventStarted)))
 	st := settlement(job.ID, jeantrail.StateRunning, e.state, 3, 0)
-	st.Events = []jeantrail.Event{token(job.ID, 3, "x", e.usage.CompletionTokens), st.Events[0]}
+	events := []jeantrail.Event{token(job.ID, 3, "x", e.usage.CompletionTokens)}
+	for i := range e.usage.Images {
+		events = append(events, made(job.ID, int64(4+i), i, jeantrail.ArtifactImage, 0))
+	}
+	if e.usage.AudioOut > 0 {
+		n := e.usage.Images
+		events = append(events, made(job.ID, int64(4+n), n, jeantrail.ArtifactAudio, e.usage.AudioOut))
+	}
+	last := st.Events[0]
+	last.Seq = events[len(events)-1].Seq + 1
+	st.Events = append(events, last)
 	st.At, st.QueueFor = e.at, e.queue
 	st.Result.Model, st.Result.Usage, st.Result.Cost.Amount = e.model, e.usage, e.cost
 	if e.hit {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +111,15 @@ func running(t testing.TB, s *store.Store) *jeantrail.Job {
 	return job
 }
 
+// made is the event of a file that a job made.
+func made(id string, seq int64, index int, kind jeantrail.ArtifactKind, audio time.Duration) jeantrail.Event {
+	ev := event(id, seq, jeantrail.EventArtifact)
+	ev.Artifact = &jeantrail.Artifact{
+		Index: index, Kind: kind, File: jeantrail.File{SHA256: strings.Repeat("ab", 32), Bytes: 5, MediaType: "image/png"}, Duration: audio,
+	}
+	return ev
+}
+
 // settlement ends a job whose log has reached seq.
 func settlement(id string, from, to jeantrail.State, seq int64, tokens int) jeantrail.Settlement {
 	st := jeantrail.Settlement{
@@ -145,26 +155,32 @@ func TestJobComesBackWhole(t *testing.T) {
 	fill(reflect.ValueOf(&progress.Progress).Elem())
 	thought := token(job.ID, 4, "hm", 2)
 	thought.Reasoning = true
-	must(t, s.Append(ctx, []jeantrail.Event{progress, thought}))
+	stage := event(job.ID, 5, jeantrail.EventStage)
+	fill(reflect.ValueOf(&stage.Stage).Elem())
+	image, audio := made(job.ID, 6, 0, jeantrail.ArtifactImage, 0), made(job.ID, 7, 1, jeantrail.ArtifactAudio, time.Millisecond)
+	seed := int64(-3)
+	image.Artifact.Width, image.Artifact.Height, image.Artifact.Seed = 64, 128, &seed
+	must(t, s.Append(ctx, []jeantrail.Event{progress, thought, stage, image, audio}))
 
-	st := settlement(job.ID, jeantrail.StateRunning, jeantrail.StateInterrupted, 4, 0)
+	st := settlement(job.ID, jeantrail.StateRunning, jeantrail.StateInterrupted, 7, 0)
 	fill(reflect.ValueOf(st.Result).Elem())
 	st.Result.Usage = jeantrail.Usage{
 		PromptTokens: 7, CachedTokens: 3, CompletionTokens: 5, ReasoningTokens: 2,
 		Images: 1, AudioIn: 1500 * time.Millisecond, AudioOut: time.Millisecond,
 	}
+	st.Result.Artifacts = []jeantrail.Artifact{*image.Artifact, *audio.Artifact}
 	st.Result.Energy.Reason = "" // there is none if it was measured
 	st.Result.Cost.Reserved = job.Reserved
 	st.Err = &jeantrail.Error{}
 	fill(reflect.ValueOf(st.Err).Elem())
-	last := event(job.ID, 6, jeantrail.EventInterrupted)
+	last := event(job.ID, 9, jeantrail.EventInterrupted)
 	last.Result, last.Err = st.Result, st.Err
-	st.Events = []jeantrail.Event{token(job.ID, 5, "é 语", 3), last}
+	st.Events = []jeantrail.Event{token(job.ID, 8, "é 语", 3), last}
 	must(t, settle(ctx, s, st))
 
 	want := *job
 	want.State, want.StartedAt, want.FinishedAt = st.To, epoch.Add(time.Second), st.At
-	want.LastSeq, want.Result, want.Err = 6, st.Result, st.Err
+	want.LastSeq, want.Result, want.Err = 9, st.Result, st.Err
 	got, err := s.Job(ctx, job.ID)
 	must(t, err)
 	if !reflect.DeepEqual(got, &want) {
@@ -172,7 +188,7 @@ func TestJobComesBackWhole(t *testing.T) {
 	}
 	events, err := s.Events(ctx, job.ID, 0, 100)
 	must(t, err)
-	wantEvents := append([]jeantrail.Event{event(job.ID, 1, jeantrail.EventQueued), started, progress, thought}, st.Events...)
+	wantEvents := append([]jeantrail.Event{event(job.ID, 1, jeantrail.EventQueued), started, progress, thought, stage, image, audio}, st.Events...)
 	if !reflect.DeepEqual(events, wantEvents) {
 		t.Errorf("events\n%+v\nwant\n%+v", events, wantEvents)
 	}
@@ -188,6 +204,9 @@ func fill(v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			fill(v.Field(i))
+		}
+		if f, ok := v.Addr().Interface().(*jeantrail.File); ok {
+			f.SHA256 = strings.Repeat("0f", 32)
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
@@ -269,4 +288,66 @@ func TestPrice(t *testing.T) {
 	must(t, err)
 	_, err = s.Price(ctx, "m", jeantrail.KindSpeak, epoch)
 	wantCode(t, err, jeantrail.CodeNotFound)
+}
+
+func TestFilesInUse(t *testing.T) {
+	ctx, s := context.Background(), open(t)
+	given := strings.Repeat("cd", 32)
+	job := newJob(epoch)
+	job.Request = jeantrail.Request{Kind: jeantrail.KindTranscribe, Transcribe: &jeantrail.TranscribeRequest{Audio: jeantrail.File{SHA256: given, Bytes: 9}}}
+	admit(t, s, job)
+	must(t, s.Start(ctx, job.ID, epoch, event(job.ID, 2, jeantrail.EventStarted)))
+	must(t, s.Append(ctx, []jeantrail.Event{made(job.ID, 3, 0, jeantrail.ArtifactSubtitles, 0)}))
+	used, err := s.FilesInUse(ctx)
+	must(t, err)
+	subtitles := strings.Repeat("ab", 32)
+	if len(used) != 2 || !used[given] || !used[subtitles] {
+		t.Errorf("while the job is open %v", used)
+	}
+	must(t, settle(ctx, s, settlement(job.ID, jeantrail.StateRunning, jeantrail.StateSucceeded, 3, 0)))
+	used, err = s.FilesInUse(ctx)
+	must(t, err)
+	if len(used) != 1 || !used[subtitles] {
+		t.Errorf("when it is over %v, want what it made only", used)
+	}
+}
+
+func TestStagesAreListedByTheirPipeline(t *testing.T) {
+	ctx, s := context.Background(), open(t)
+	parent := admit(t, s, newJob(epoch))
+	child := newJob(epoch.Add(time.Second))
+	child.Request.Parent, child.Request.Stage, child.Request.Workflow = parent.ID, "draw", "text_to_image"
+	admit(t, s, child)
+	for _, f := range []jeantrail.JobFilter{{Parent: parent.ID}, {Workflow: "text_to_image"}} {
+		page, err := s.Jobs(ctx, f)
+		must(t, err)
+		if len(page.Jobs) != 1 || page.Jobs[0].ID != child.ID || page.Jobs[0].Request.Stage != "draw" || page.Jobs[0].Request.Parent != parent.ID {
+			t.Errorf("%+v lists %+v", f, page.Jobs)
+		}
+	}
+}
+
+func TestHistoryOfWorkers(t *testing.T) {
+	ctx, s := context.Background(), open(t)
+	probe := func(at time.Time, status jeantrail.WorkerStatus) jeantrail.Probe {
+		return jeantrail.Probe{At: at, Worker: "sdxl", Status: status, Latency: 1500 * time.Microsecond, Problem: "p", Model: "m", Version: "v"}
+	}
+	must(t, s.RecordProbe(ctx, probe(epoch, jeantrail.WorkerStarting)))
+	must(t, s.RecordProbe(ctx, probe(epoch.Add(time.Minute), jeantrail.WorkerReady)))
+	got, err := s.Probes(ctx, "sdxl", 5)
+	must(t, err)
+	want := []jeantrail.Probe{probe(epoch.Add(time.Minute), jeantrail.WorkerReady), probe(epoch, jeantrail.WorkerStarting)}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("history %+v, want %+v", got, want)
+	}
+	late := probe(epoch.Add(store.HistoryAge+time.Hour), jeantrail.WorkerDown)
+	must(t, s.RecordProbe(ctx, late))
+	got, err = s.Probes(ctx, "sdxl", 5)
+	must(t, err)
+	if !reflect.DeepEqual(got, []jeantrail.Probe{late}) {
+		t.Errorf("a month later %+v, want the newest only", got)
+	}
+	if _, err := s.Probes(ctx, "sdxl", 0); jeantrail.CodeOf(err) != jeantrail.CodeInvalid {
+		t.Errorf("a limit of 0: %v", err)
+	}
 }

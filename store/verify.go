@@ -42,6 +42,13 @@ var rules = [...]struct{ name, query string }{
 		differ("hour, user_id, model, kind", "SELECT "+usageColumns+" FROM ai_usage_stats", usageOfCosts)},
 	{"the spending is the sums of the costs",
 		differ("user_id, day", "SELECT user_id, day, cost_micros FROM ai_spending", spendingOfCosts)},
+	{"a cost has the images of its event log", `SELECT count(*) FROM ai_costs AS c
+		WHERE c.images <> (SELECT count(*) FROM ai_artifacts WHERE job_id = c.job_id AND kind = 'image')`},
+	{"a cost has the audio of its event log", `SELECT count(*) FROM ai_costs AS c
+		WHERE c.audio_out_ms <> (SELECT coalesce(sum(duration_ms), 0) FROM ai_artifacts WHERE job_id = c.job_id AND kind = 'audio')`},
+	{"an artifact stands in its job's event log", `SELECT count(*) FROM ai_artifacts AS a
+		WHERE NOT EXISTS (SELECT 1 FROM ai_job_events WHERE job_id = a.job_id AND type = 'artifact'
+			AND payload ->> '$.artifact.index' = a.idx AND payload ->> '$.artifact.sha256' = a.sha256)`},
 	{"a cached result is its user's own", `SELECT count(*) FROM ai_result_cache AS c JOIN ai_jobs AS j ON j.id = c.job_id
 		WHERE j.user_id <> c.user_id`},
 }
