@@ -64,30 +64,37 @@ func New(folder, defaultName string, entries []Entry) (*Registry, error) {
 	r := &Registry{
 		folder:    folder,
 		clock:     time.Now,
-		entries:   slices.Clone(entries),
 		inspects:  make(map[string]inspection),
 		states:    make(map[string]State),
 		checksums: make(map[string]remembered),
 	}
+	return r, r.Replace(defaultName, entries)
+}
+
+// Replace puts other entries in the place of the configured ones; what is wrong
+// with them leaves the registry as it was.
+func (r *Registry) Replace(defaultName string, entries []Entry) error {
 	seen := make(map[string]string)
 	for _, e := range entries {
 		for _, name := range append([]string{e.Name}, e.Aliases...) {
 			if err := CheckName(name); err != nil {
-				return nil, err
+				return err
 			}
 			if other, taken := seen[name]; taken {
-				return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "model name %q is used by %s and by %s", name, other, e.Name).
+				return jeantrail.Errorf(jeantrail.CodeInvalid, "model name %q is used by %s and by %s", name, other, e.Name).
 					WithHint("Every name and alias under models: in config.yaml must be different.")
 			}
 			seen[name] = e.Name
 		}
 	}
-	entry, err := r.Resolve(defaultName)
+	entry, err := r.find(defaultName, r.withFiles(entries))
 	if err != nil {
-		return nil, fmt.Errorf("default_model: %w", err)
+		return fmt.Errorf("default_model: %w", err)
 	}
-	r.fallback = entry.Name
-	return r, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.entries, r.fallback = slices.Clone(entries), entry.Name
+	return nil
 }
 
 // CheckName reports whether a model may have this name: a plain word of
@@ -115,10 +122,13 @@ func (r *Registry) Default() string {
 // Resolve finds the entry for a name or alias; "" is the default. The entry's
 // Name tells which model it really is.
 func (r *Registry) Resolve(name string) (Entry, error) {
-	entries := r.all()
 	if name == "" {
 		name = r.Default()
 	}
+	return r.find(name, r.all())
+}
+
+func (r *Registry) find(name string, entries []Entry) (Entry, error) {
 	for _, e := range entries {
 		if e.Name == name || slices.Contains(e.Aliases, name) {
 			return e, nil
@@ -137,6 +147,12 @@ func (r *Registry) all() []Entry {
 	r.mu.Lock()
 	entries := slices.Clone(r.entries)
 	r.mu.Unlock()
+	return r.withFiles(entries)
+}
+
+// withFiles adds the files of the models folder that none of the entries is.
+func (r *Registry) withFiles(entries []Entry) []Entry {
+	entries = slices.Clone(entries)
 	known := make(map[string]bool)
 	for _, e := range entries {
 		known[filepath.Clean(e.Path)] = true
