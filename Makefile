@@ -29,11 +29,11 @@ build: llama ## build the program into build/bin/jeantrail-ai
 	go build $(TAGS) -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./cmd/jeantrail-ai
 
 .PHONY: test
-test: llama peers ## run every test, those against llama-server included
+test: setup-test llama peers ## run every test, those against llama-server included
 	go test -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: race
-race: llama peers ## run every test under the race detector
+race: setup-test llama peers ## run every test under the race detector
 	go test -race -timeout $(RACE_TIMEOUT) ./...
 
 .PHONY: fuzz-short
@@ -69,6 +69,10 @@ compare: build peers $(LARGE_MODEL) ## measure against llama-server and llama-be
 .PHONY: setup
 setup: ## install the tools that are missing, or say how
 	@build/setup
+
+.PHONY: setup-test
+setup-test: setup ## the same, with what only the tests need
+	@build/setup test
 
 .PHONY: clean
 clean: ## remove what was built here; the cache outside the tree stays
