@@ -43,7 +43,7 @@ func (e *Engine) Prepare(ctx context.Context, req *jeantrail.Request) (*Work, er
 // Bounds are the most that Run can use.
 func (w *Work) Bounds() jeantrail.Bounds {
 	return jeantrail.Bounds{
-		PromptTokens: len(w.prepared.prompt), CompletionTokens: w.prepared.maxTokens, Exact: true, Open: w.text.MaxTokens == nil,
+		PromptTokens: len(w.prepared.prompt.tokens), CompletionTokens: w.prepared.maxTokens, Exact: true, Open: w.text.MaxTokens == nil,
 	}
 }
 
@@ -64,11 +64,12 @@ func (w *Work) Run(ctx context.Context, job *jeantrail.Job, sink Sink) (*jeantra
 	}
 	defer e.dec.FreeSampler(sampler) // the loop has let go of it when collect returns
 	q := &sequence{
-		class: classOf(job.Priority), tokens: p.prompt, nPrompt: len(p.prompt), maxTokens: p.maxTokens, allowance: sink.Allowance,
+		class: classOf(job.Priority), history: p.prompt, nPrompt: len(p.prompt.tokens), maxTokens: p.maxTokens, allowance: sink.Allowance,
 		ignoreEOS: t.IgnoreEOS, sampler: sampler, seed: params.remembers(), arrivedAt: arrived,
+		files: p.files, encoded: make([]*ImageRows, len(p.prompt.images)),
 		stream: newStream(e.opts.MaxUnread, e.wake),
 	}
-	q.out = newOutput(q.stream, e.vocab.think, t.Stop, e.vocab.think.openAtEnd(p.prompt, e.vocab))
+	q.out = newOutput(q.stream, e.vocab.think, t.Stop, e.vocab.think.openAtEnd(p.prompt.tokens, e.vocab))
 	if err := e.submit(q); err != nil {
 		return res, err
 	}

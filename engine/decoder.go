@@ -40,7 +40,8 @@ type Decoder interface {
 	// OutcomeAborted. Any goroutine.
 	Abort(on bool)
 
-	// SeqLen returns how many tokens of a sequence are in the KV cache.
+	// SeqLen returns the position after the last one of a sequence in the KV
+	// cache. Behind text that is how many tokens it holds.
 	SeqLen(seq int) int
 
 	// SaveSeq copies a sequence's KV state to memory, LoadSeq puts such a copy
@@ -69,8 +70,10 @@ type Info struct {
 	NCtxTrain       int    // the context the model was trained with
 	Unified         bool   // all sequences share the NCtx cells, and MemCopy is free
 	ChatTemplate    string // Jinja source from the metadata; "" if there is none
+	Vision          bool   // it reads images, and is a VisionDecoder
 	Threads         int
 	ModelBytes      int64 // weights
+	ProjectorBytes  int64 // weights of what encodes images
 	KVBytes         int64 // KV cache
 }
 
@@ -145,13 +148,25 @@ type MemOp struct {
 // Span is a run of consecutive positions of one sequence to evaluate.
 type Span struct {
 	Seq    int
-	Pos    int // position of Tokens[0]; must equal the sequence's length
+	Pos    int // position of the first row; the one after the last in the sequence
 	Tokens []Token
+	// Image is there instead of Tokens. Such a span is alone in its step, is not
+	// sampled, and is in the cache whole or, unless the outcome is OutcomeOK, not
+	// at all.
+	Image  *ImageRows
 	Sample bool // sample after the last token of the span
 	// Sampler is used if Sample is set; the sampled token is accepted by it.
 	Sampler SamplerID
 	// Logprobs asks for that many of the most likely tokens; 0 for none.
 	Logprobs int
+}
+
+// rows is how many KV cells the span takes.
+func (s *Span) rows() int {
+	if s.Image != nil {
+		return s.Image.NRows
+	}
+	return len(s.Tokens)
 }
 
 // Result is what a span with Sample set gave.

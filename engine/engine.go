@@ -10,21 +10,29 @@ import (
 	"github.com/jeantrail/jeantrail-ai"
 )
 
+// maxPictures is how many images may be decoded to pixels at once.
+const maxPictures = 2
+
 // Engine runs text jobs on one Decoder. Its methods may be called by any
 // goroutine.
 type Engine struct {
-	dec   Decoder
-	opts  Options
-	info  Info
-	vocab *vocabulary
+	dec    Decoder
+	vision VisionDecoder // nil if the model does not read images
+	opts   Options
+	info   Info
+	vocab  *vocabulary
 
 	wakeup chan struct{} // capacity 1: the loop has something to look at
 	done   chan struct{} // closed when the loop has ended
 	raised atomic.Bool   // the decoder's abort flag was set
 
+	pictures chan struct{}  // holds a token for each image that is in memory
+	encoders sync.WaitGroup // the goroutine that encodes an image
+
 	mu        sync.Mutex
 	inbox     []*sequence // submitted, not seen by the loop
 	cancels   []*sequence // cancelled, not seen by the loop
+	seen      *encoding   // an image that was encoded, not seen by the loop
 	jobs      int         // in the engine: inbox, queue and slots
 	nextID    uint64
 	step      uint64 // number of the running step
@@ -37,8 +45,9 @@ type Engine struct {
 	stats     Stats
 
 	// Of the loop.
-	sched   *scheduler
-	results []Result
+	sched    *scheduler
+	results  []Result
+	encoding *encoding // the image that is being encoded
 }
 
 // New makes an engine over a loaded decoder, which stays the caller's: close
@@ -53,7 +62,13 @@ func New(dec Decoder, opts Options) (*Engine, error) {
 	e := &Engine{
 		dec: dec, opts: opts, info: info, vocab: newVocabulary(dec.Vocab()),
 		wakeup: make(chan struct{}, 1), done: make(chan struct{}),
-		sched: newScheduler(info, opts),
+		sched: newScheduler(info, opts), pictures: make(chan struct{}, maxPictures),
+	}
+	if info.Vision {
+		var ok bool
+		if e.vision, ok = dec.(VisionDecoder); !ok {
+			return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "make engine: the decoder says that it reads images, and has no way to")
+		}
 	}
 	e.stats = e.snapshot()
 	return e, nil

@@ -16,12 +16,22 @@ type fingerprint struct {
 	Schema    string
 	Stop      []string
 	IgnoreEOS bool
+	// Of images, whose rows are -1 in the prompt; left out where there are none.
+	Projector string            `json:",omitempty"`
+	Images    []imageIdentifier `json:",omitempty"`
+}
+
+// imageIdentifier says which part of which image stands where in a prompt.
+type imageIdentifier struct {
+	At     int
+	SHA256 string
+	Part   int
 }
 
 // Fingerprint is a SHA-256 of all that can change the result, and whether the
 // result is the same each time: it is if the likeliest token is always taken, or
 // the draw's seed is given. It is nil if the engine was not told what its model
-// is (Options.Identity).
+// is (Options.Identity and, for images, Options.Projector).
 //
 // Other conversations in the same batch can change how a sum rounds, and so a
 // token whose rival is as likely to the last bit; that is as much as "the same"
@@ -32,10 +42,18 @@ func (w *Work) Fingerprint() (sum []byte, deterministic bool) {
 	if identity == "" {
 		return nil, false
 	}
+	projector, images := e.projector(), w.prepared.prompt.images
+	if len(images) > 0 && projector == "" {
+		return nil, false
+	}
 	p := e.sampling(t)
 	f := fingerprint{
-		Identity: identity, Prompt: w.prepared.prompt, MaxTokens: w.prepared.maxTokens, Sampling: p,
+		Identity: identity, Prompt: w.prepared.prompt.tokens, MaxTokens: w.prepared.maxTokens, Sampling: p,
 		Seeded: t.Seed != nil || e.opts.Sampling.Seed != 0, Schema: t.JSONSchema, Stop: t.Stop, IgnoreEOS: t.IgnoreEOS,
+	}
+	for _, i := range images {
+		f.Projector = projector
+		f.Images = append(f.Images, imageIdentifier{At: i.at, SHA256: i.key.sha256, Part: i.key.part})
 	}
 	greedy := p.Temperature <= 0 || p.TopK == 1
 	if greedy {
@@ -54,6 +72,14 @@ func (w *Work) Fingerprint() (sum []byte, deterministic bool) {
 	}
 	digest := sha256.Sum256(text)
 	return digest[:], greedy || f.Seeded
+}
+
+// projector is what Options.Projector says at this moment.
+func (e *Engine) projector() string {
+	if e.opts.Projector == nil {
+		return ""
+	}
+	return e.opts.Projector()
 }
 
 // identity is what Options.Identity says at this moment.

@@ -17,6 +17,7 @@ func (e *Engine) loop() {
 	runtime.LockOSThread()
 	defer close(e.done)
 	defer e.publish()
+	defer e.encoders.Wait()
 	defer e.survive()
 	for {
 		over := e.drain()
@@ -26,6 +27,7 @@ func (e *Engine) loop() {
 		e.pause()
 		b := e.sched.plan()
 		e.publish()
+		e.see(b.wanted)
 		if b.rows() == 0 && len(b.ops) == 0 {
 			e.wait()
 			continue
@@ -49,13 +51,16 @@ func (e *Engine) survive() {
 // to end.
 func (e *Engine) drain() (over bool) {
 	e.mu.Lock()
-	inbox, cancels := e.inbox, e.cancels
-	e.inbox, e.cancels = nil, nil
+	inbox, cancels, seen := e.inbox, e.cancels, e.seen
+	e.inbox, e.cancels, e.seen = nil, nil, nil
 	killed, stopping := e.killed, e.stopping
 	e.mu.Unlock()
 
 	for _, q := range inbox {
 		e.sched.queue.push(q)
+	}
+	if seen != nil {
+		e.takeIn(seen)
 	}
 	for _, q := range cancels {
 		e.end(q, jeantrail.FinishCancelled, *q.cause.Load())
@@ -164,7 +169,7 @@ func (e *Engine) begin(b *batch) {
 		q.hold()
 		if q.seed && !q.seeded {
 			q.seeded = true
-			if err := e.dec.SeedSampler(q.sampler, q.tokens[:q.nPrompt]); err != nil {
+			if err := e.dec.SeedSampler(q.sampler, q.prompt()); err != nil {
 				q.seedErr = err
 			}
 		}
@@ -230,10 +235,8 @@ func (e *Engine) handOut(b *batch) error {
 		e.accept(b.seqs[r.Span], r, now)
 	}
 	for i, q := range b.seqs {
-		if n := len(b.spans[i].Tokens); !b.spans[i].Sample && !q.ended {
-			q.stream.report(jeantrail.Progress{
-				Stage: "prompt", Done: int64(b.spans[i].Pos + n), Total: int64(len(q.tokens)), Unit: "tokens",
-			})
+		if !b.spans[i].Sample && !q.ended {
+			q.stream.report(q.progress())
 		}
 	}
 	return nil
@@ -297,6 +300,7 @@ func (e *Engine) end(q *sequence, reason jeantrail.FinishReason, err error) {
 	}
 	now := time.Now()
 	e.sched.leave(q)
+	e.unsee(q)
 	e.mu.Lock()
 	e.jobs--
 	if q.begun {

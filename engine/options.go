@@ -10,6 +10,13 @@ type Options struct {
 	// "" while that is not known. nil: never known, so that results have no
 	// fingerprint. Any goroutine.
 	Identity func() string
+	// Projector says in the same way what reads images for the model. Without it
+	// results about images have no fingerprint.
+	Projector func() string
+	// Files opens the images of requests; nil: there are none.
+	Files Files
+	// MaxPixels is the most that an image may have. 0 means 32 Mi (2 to the 25th).
+	MaxPixels int
 	// DefaultMaxTokens is used when a request sets no max_tokens; it is clipped
 	// to the room that the prompt leaves. 0 means 1024.
 	DefaultMaxTokens int
@@ -40,6 +47,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	o.DefaultMaxTokens = orDefault(o.DefaultMaxTokens, 1024)
+	o.MaxPixels = orDefault(o.MaxPixels, 32<<20)
 	o.MaxQueue = orDefault(o.MaxQueue, 256)
 	o.TargetStep = orDefault(o.TargetStep, 100*time.Millisecond)
 	o.MinChunk = orDefault(o.MinChunk, 64)

@@ -23,13 +23,21 @@ type batch struct {
 	spans   []Span
 	seqs    []*sequence // by span
 	begun   []*sequence // whose first span this is
+	image   bool        // the one span is an image
+	wanted  []wanted    // images to encode meanwhile, the first one first
 	decode  int         // rows of sequences that are decoding
 	prefill int         // rows of prompts
 }
 
+// wanted is an image of a sequence that is to be encoded.
+type wanted struct {
+	q     *sequence
+	image int
+}
+
 func (b *batch) reset() {
-	b.ops, b.spans, b.seqs, b.begun = b.ops[:0], b.spans[:0], b.seqs[:0], b.begun[:0]
-	b.decode, b.prefill = 0, 0
+	b.ops, b.spans, b.seqs, b.begun, b.wanted = b.ops[:0], b.spans[:0], b.seqs[:0], b.begun[:0], b.wanted[:0]
+	b.decode, b.prefill, b.image = 0, 0, false
 }
 
 func (b *batch) rows() int { return b.decode + b.prefill }
@@ -50,6 +58,7 @@ type scheduler struct {
 	order   []*sequence // scratch
 	tick    uint64
 
+	imageLast bool    // the last step was an image's
 	rate      float64 // prompt tokens per second, measured; 0 is not known yet
 	decodeSec float64 // seconds of a step that only decodes, measured
 
@@ -78,8 +87,7 @@ func (s *scheduler) plan() *batch {
 	s.follow()
 	s.rewind()
 	for {
-		s.planDecode()
-		s.planPrefill()
+		s.planRows()
 		if s.batch.rows() > 0 || !s.stuck() {
 			break
 		}
@@ -88,7 +96,23 @@ func (s *scheduler) plan() *batch {
 		}
 	}
 	s.sortSpans()
+	s.want()
 	return &s.batch
+}
+
+// planRows fills the batch. An image must be alone in its step, and lets the
+// others have the one after it, so that neither starves.
+func (s *scheduler) planRows() {
+	if !s.imageLast && s.planImage() {
+		s.imageLast = true
+		return
+	}
+	s.imageLast = false
+	s.planDecode()
+	s.planPrefill()
+	if s.batch.rows() == 0 {
+		s.imageLast = s.planImage()
+	}
 }
 
 // admit moves sequences from the queue to slots, strictly in the queue's
@@ -162,20 +186,11 @@ func (s *scheduler) planDecode() {
 // planPrefill fills the batch with prompts, up to what the target allows while
 // somebody decodes.
 func (s *scheduler) planPrefill() {
-	s.order = s.order[:0]
-	for _, q := range s.running {
-		if q.leader == nil && !q.paused && !q.decoding() && q.pending() > 0 {
-			s.order = append(s.order, q)
-		}
-	}
-	if len(s.order) == 0 {
-		return
-	}
-	slices.SortFunc(s.order, s.comparePrefill)
 	budget := s.chunk()
-	for _, q := range s.order {
-		n := min(q.pending(), budget)
-		if n < q.pending() && n < s.minChunk && s.batch.prefill > 0 {
+	for _, q := range s.prefilling() {
+		run := min(q.pending(), q.untilImage(q.next()))
+		n := min(run, budget)
+		if n < run && n < s.minChunk && s.batch.prefill > 0 {
 			continue // a fragment costs a pass and gains little
 		}
 		if missing := s.batch.rows() + n - s.cells.room(); missing > 0 {
@@ -189,6 +204,19 @@ func (s *scheduler) planPrefill() {
 		s.batch.prefill += n
 		budget -= n
 	}
+}
+
+// prefilling lists the sequences whose prompt is to be evaluated, first one
+// first. The list is valid until the next call.
+func (s *scheduler) prefilling() []*sequence {
+	s.order = s.order[:0]
+	for _, q := range s.running {
+		if q.leader == nil && !q.paused && !q.decoding() && q.pending() > 0 {
+			s.order = append(s.order, q)
+		}
+	}
+	slices.SortFunc(s.order, s.comparePrefill)
+	return s.order
 }
 
 // comparePrefill puts short prompts first, which keeps the mean time to first
@@ -222,17 +250,17 @@ func (s *scheduler) chunk() int {
 	return min(s.info.NBatch-s.batch.decode, max(least, int(left*s.rate)))
 }
 
-// add plans the next n tokens of q.
+// add plans the next n rows of q, which are tokens or one image.
 func (s *scheduler) add(q *sequence, n int) {
-	pos := len(q.slot.tokens)
+	at := q.next()
 	if !q.begun {
-		q.begun, q.cached = true, pos
-		q.done = max(q.done, pos)
+		q.begun, q.cached = true, at
+		q.done = max(q.done, at)
 		s.batch.begun = append(s.batch.begun, q)
 	}
 	s.batch.spans = append(s.batch.spans, Span{
-		Seq: q.slot.seq, Pos: pos, Tokens: q.tokens[pos : pos+n],
-		Sample: pos+n == len(q.tokens), Sampler: q.sampler,
+		Seq: q.slot.seq, Pos: q.position(at), Tokens: q.tokens[at : at+n],
+		Sample: at+n == len(q.tokens), Sampler: q.sampler,
 	})
 	s.batch.seqs = append(s.batch.seqs, q)
 }
@@ -252,7 +280,7 @@ func (s *scheduler) sortSpans() {
 // stuck reports whether somebody could go on if there were room.
 func (s *scheduler) stuck() bool {
 	for _, q := range s.running {
-		if !q.paused && q.leader == nil {
+		if !q.paused && q.leader == nil && !q.awaiting() {
 			return true
 		}
 	}

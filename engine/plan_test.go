@@ -18,7 +18,9 @@ var update = flag.Bool("update", false, "write the traces in testdata/plans anew
 // planned with what they say.
 //
 //	engine ctx=N seqs=N batch=N [separate] [rate=N] [decode=MS]
-//	submit NAME [class=N] [at=SECONDS] [max=N] prompt=a*40+b*10
+//	submit NAME [class=N] [at=SECONDS] [max=N] prompt=a*40+@cat*50/4+b*10
+//	                   an image after @: its name, rows and, if fewer, positions
+//	encoded cat        its rows are there
 //	step               plan, evaluate, sample "." wherever it was asked
 //	steps N            N such steps, of which only preemptions are shown
 //	abort N            plan, but only the first N rows are evaluated
@@ -109,6 +111,14 @@ func (tr *trace) command(words []string) error {
 	case "noroom":
 		tr.plan()
 		fmt.Fprintf(&tr.out, "| refused, can go on: %v\n", tr.s.noRoom())
+	case "encoded":
+		for _, q := range tr.s.running {
+			for _, i := range q.images {
+				if i.key.sha256 == words[1] {
+					tr.s.encoded(words[1], []ImageRows{{NRows: i.rows, NPos: i.positions}})
+				}
+			}
+		}
 	case "cancel":
 		tr.s.leave(tr.byName[words[1]])
 	case "pause", "resume":
@@ -142,7 +152,17 @@ func (tr *trace) submit(name, prompt string, class, at, maxTokens int) {
 	q.key = int64(time.Duration(at)*time.Second + time.Duration(class)*15*time.Second)
 	for _, part := range strings.Split(prompt, "+") {
 		letter, times, _ := strings.Cut(part, "*")
+		times, positions, fewer := strings.Cut(times, "/")
 		n, _ := strconv.Atoi(times)
+		if image, ok := strings.CutPrefix(letter, "@"); ok {
+			p := n
+			if fewer {
+				p, _ = strconv.Atoi(positions)
+			}
+			q.appendImage(n, p, imageKey{sha256: image})
+			q.encoded = append(q.encoded, nil)
+			continue
+		}
 		for range max(1, n) {
 			q.tokens = append(q.tokens, Token(letter[0]))
 		}
@@ -171,7 +191,13 @@ func (tr *trace) plan() {
 		if s.Sample {
 			sample = " sample"
 		}
-		fmt.Fprintf(&tr.out, "| %s: seq %d, %d at %d%s\n", tr.names[b.seqs[i]], s.Seq, len(s.Tokens), s.Pos, sample)
+		if s.Image != nil {
+			sample = " image"
+		}
+		fmt.Fprintf(&tr.out, "| %s: seq %d, %d at %d%s\n", tr.names[b.seqs[i]], s.Seq, s.rows(), s.Pos, sample)
+	}
+	for _, w := range b.wanted {
+		fmt.Fprintf(&tr.out, "| %s wants %s\n", tr.names[w.q], w.q.images[w.image].key.sha256)
 	}
 	var waiting []string
 	for _, q := range tr.s.queue.waiting {

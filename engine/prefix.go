@@ -8,7 +8,7 @@ func (s *scheduler) place(q *sequence) {
 	if leader, n := s.bestLeader(q); n-max(inN, donorN) >= shareMin {
 		sl := s.freeSlot()
 		s.occupy(sl, q)
-		s.truncate(sl, commonPrefix(sl.tokens, q.tokens))
+		s.truncate(sl, commonPrefix(&sl.history, &q.history))
 		q.leader, q.waitLen = leader, n
 		return
 	}
@@ -42,7 +42,7 @@ func (s *scheduler) inPlace(in *slot, n, donorN int, sl *slot) bool {
 // adopt fills the slot of q with the first n tokens of a donor, if that is
 // better than what the slot already has.
 func (s *scheduler) adopt(q *sequence, donor *slot, n int) {
-	have := min(commonPrefix(q.slot.tokens, q.tokens), len(q.tokens)-1)
+	have := min(commonPrefix(&q.slot.history, &q.history), len(q.tokens)-1)
 	worth := have + 1
 	if !s.info.Unified {
 		worth = have + shareMin // copying moves memory there
@@ -88,7 +88,7 @@ func (s *scheduler) bestIdle(q *sequence) (best *slot, n int) {
 		if sl.run != nil {
 			continue
 		}
-		if m := min(commonPrefix(sl.tokens, q.tokens), len(q.tokens)-1); best == nil || m > n || m == n && sl.used < best.used {
+		if m := min(commonPrefix(&sl.history, &q.history), len(q.tokens)-1); best == nil || m > n || m == n && sl.used < best.used {
 			best, n = sl, m
 		}
 	}
@@ -102,7 +102,7 @@ func (s *scheduler) bestDonor(q *sequence) (best *slot, n int) {
 		if sl == q.slot {
 			continue
 		}
-		if m := min(commonPrefix(sl.tokens, q.tokens), len(q.tokens)-1); m > n {
+		if m := min(commonPrefix(&sl.history, &q.history), len(q.tokens)-1); m > n {
 			best, n = sl, m
 		}
 	}
@@ -116,7 +116,7 @@ func (s *scheduler) bestLeader(q *sequence) (best *sequence, n int) {
 		if r == q || !s.advancing(r) || r.pending() <= 1 {
 			continue
 		}
-		m := min(commonPrefix(r.tokens, q.tokens), len(q.tokens)-1)
+		m := min(commonPrefix(&r.history, &q.history), len(q.tokens)-1)
 		if m > n && m > len(r.slot.tokens) {
 			best, n = r, m
 		}
@@ -131,7 +131,7 @@ func (s *scheduler) sharedLive(q *sequence) int {
 	}
 	n := 0
 	for _, r := range s.running {
-		n = max(n, min(commonPrefix(r.tokens, q.tokens), len(q.tokens)-1))
+		n = max(n, min(commonPrefix(&r.history, &q.history), len(q.tokens)-1))
 	}
 	return n
 }

@@ -17,7 +17,8 @@ type SchemaGrammar interface {
 
 // prepared is a request in the words of the decoder.
 type prepared struct {
-	prompt    []Token
+	prompt    history
+	files     map[string]jeantrail.File // the images in the prompt, by SHA-256
 	maxTokens int
 }
 
@@ -35,12 +36,21 @@ func (e *Engine) prepare(ctx context.Context, req *jeantrail.Request) (prepared,
 	if err := e.checkBias(t.LogitBias); err != nil {
 		return prepared{}, err
 	}
-	tokens, err := e.tokenizePrompt(ctx, t)
+	images, err := e.layOut(ctx, t.Images)
 	if err != nil {
 		return prepared{}, err
 	}
+	prompt, err := e.tokenizePrompt(ctx, t, images)
+	if err != nil {
+		return prepared{}, err
+	}
+	tokens := prompt.tokens
 	if len(tokens) == 0 {
 		return prepared{}, jeantrail.Errorf(jeantrail.CodeInvalid, "the prompt has no tokens")
+	}
+	if tokens[len(tokens)-1] == imageToken {
+		return prepared{}, jeantrail.Errorf(jeantrail.CodeUnsupported, "the model's chat template ends with an image").
+			WithHint("Use a template that asks for an answer after the user's message.")
 	}
 	limit := e.maxContext()
 	room := limit - len(tokens)
@@ -51,7 +61,7 @@ func (e *Engine) prepare(ctx context.Context, req *jeantrail.Request) (prepared,
 	if room < 1 || maxTokens > room {
 		return prepared{}, overflow(len(tokens), maxTokens, limit, t.MaxTokens != nil)
 	}
-	return prepared{prompt: tokens, maxTokens: maxTokens}, nil
+	return prepared{prompt: prompt, files: images.byHash(), maxTokens: maxTokens}, nil
 }
 
 func overflow(prompt, maxTokens, limit int, explicit bool) error {

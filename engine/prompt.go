@@ -2,27 +2,30 @@ package engine
 
 import (
 	"context"
-	"strings"
 
 	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/engine/chat"
 )
 
-// tokenizePrompt makes the tokens of a request's prompt.
-func (e *Engine) tokenizePrompt(ctx context.Context, t *jeantrail.TextRequest) ([]Token, error) {
+// tokenizePrompt makes a request's prompt.
+func (e *Engine) tokenizePrompt(ctx context.Context, t *jeantrail.TextRequest, images layouts) (history, error) {
+	marks := newImageMarks(len(images.files))
 	if t.Raw {
 		// Who leaves out the template writes the control tokens himself.
-		return e.tokenize([]chat.Segment{{Text: t.Prompt, Special: true}})
+		return e.tokenize([]chat.Segment{{Text: t.Prompt, Special: true}}, marks, images)
 	}
 	messages, err := conversation(t)
 	if err != nil {
-		return nil, err
+		return history{}, err
+	}
+	if err := marks.place(messages); err != nil {
+		return history{}, err
 	}
 	segments, err := e.render(ctx, messages, t.Tools, t.Thinking)
 	if err != nil {
-		return nil, err
+		return history{}, err
 	}
-	return e.tokenize(segments)
+	return e.tokenize(segments, marks, images)
 }
 
 // conversation lists the messages of a request, system first.
@@ -100,59 +103,4 @@ func (e *Engine) renderForeign(ctx context.Context, r Renderer, messages []chat.
 			WithHint("The model's chat template does not accept these messages or tools.")
 	}
 	return m.split(prompt), nil
-}
-
-// tokenize turns segments to tokens. Text between control tokens is tokenised
-// as one piece, since a tokeniser's merges cross the borders of segments. A
-// marked segment that the vocabulary does not have as one token is text.
-func (e *Engine) tokenize(segments []chat.Segment) ([]Token, error) {
-	var tokens []Token
-	var text strings.Builder
-	flush := func(special bool) error {
-		if text.Len() == 0 {
-			return nil
-		}
-		more, err := e.vocab.Tokenize(text.String(), special)
-		text.Reset()
-		tokens = append(tokens, more...)
-		if err != nil {
-			return jeantrail.Errorf(jeantrail.CodeInvalid, "tokenize prompt: %w", err)
-		}
-		return nil
-	}
-	if bos, ok := e.vocab.BOS(); ok {
-		tokens = append(tokens, bos)
-	}
-	for _, s := range segments {
-		if !s.Special {
-			text.WriteString(s.Text)
-			continue
-		}
-		if id, ok := e.vocab.Lookup(s.Text); ok {
-			if err := flush(false); err != nil {
-				return nil, err
-			}
-			tokens = append(tokens, id)
-			continue
-		}
-		if !e.vocab.containsControl(s.Text) {
-			text.WriteString(s.Text)
-			continue
-		}
-		if err := flush(false); err != nil {
-			return nil, err
-		}
-		text.WriteString(s.Text)
-		if err := flush(true); err != nil {
-			return nil, err
-		}
-	}
-	if err := flush(false); err != nil {
-		return nil, err
-	}
-	// A template may write the BOS token itself.
-	if bos, ok := e.vocab.BOS(); ok && len(tokens) > 1 && tokens[1] == bos {
-		tokens = tokens[1:]
-	}
-	return tokens, nil
 }

@@ -14,8 +14,10 @@ type sequence struct {
 	class int    // 0 is the most urgent
 	key   int64  // the queue's order: arrival, later by one AgeStep for each class
 
-	tokens    []Token // the prompt, then what was sampled
+	history   // the prompt, then what was sampled
 	nPrompt   int
+	files     map[string]jeantrail.File // the prompt's images, by SHA-256
+	encoded   []*ImageRows              // by image; nil before it is encoded, and when it is in the cache
 	maxTokens int
 	allowance func(prompt, cached int) int // asked when the sequence begins
 	onBudget  bool                         // maxTokens is what the allowance left of it
@@ -51,8 +53,28 @@ type sequence struct {
 	inStep uint64                // the step that it is part of; under Engine.mu
 }
 
-// pending is how many tokens are not in the KV cache yet.
+// pending is how many rows are not in the KV cache yet.
 func (q *sequence) pending() int { return len(q.tokens) - len(q.slot.tokens) }
+
+// next is the first row that is not.
+func (q *sequence) next() int { return len(q.slot.tokens) }
+
+// prompt is the text of the prompt, for samplers that look back.
+func (q *sequence) prompt() []Token {
+	text := make([]Token, 0, q.nPrompt)
+	for _, t := range q.tokens[:q.nPrompt] {
+		if t != imageToken {
+			text = append(text, t)
+		}
+	}
+	return text
+}
+
+// awaiting reports whether the next row is of an image that is not encoded yet.
+func (q *sequence) awaiting() bool {
+	i := q.imageAt(q.next())
+	return i >= 0 && q.encoded[i] == nil
+}
 
 // decoding reports whether all that is left to evaluate is the token that was
 // sampled last.

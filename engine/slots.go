@@ -3,22 +3,11 @@ package engine
 // slot is one sequence of the KV cache and what is in it. An idle slot keeps
 // its tokens as a cached prefix until somebody needs the room.
 type slot struct {
-	seq    int
-	tokens []Token   // what the KV cache holds at positions 0, 1, …
-	cells  []int32   // the cell of each token
-	run    *sequence // nil when idle
-	used   uint64    // the plan that used it last
-}
-
-// commonPrefix is the length of the longest common prefix of a and b.
-func commonPrefix(a, b []Token) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return n
+	seq     int
+	history           // what the KV cache holds
+	cells   []int32   // the cell of each row
+	run     *sequence // nil when idle
+	used    uint64    // the plan that used it last
 }
 
 // occupy makes a slot active.
@@ -30,7 +19,8 @@ func (s *scheduler) occupy(sl *slot, q *sequence) {
 	s.running = append(s.running, q)
 }
 
-// vacate makes a slot idle. Its tokens stay cached.
+// vacate makes a slot idle. Its rows stay cached, encoded images that are not
+// among them go.
 func (s *scheduler) vacate(q *sequence) {
 	sl := q.slot
 	for _, c := range sl.cells {
@@ -38,6 +28,7 @@ func (s *scheduler) vacate(q *sequence) {
 	}
 	sl.run, sl.used = nil, s.tick
 	q.slot, q.leader = nil, nil
+	clear(q.encoded)
 	for i, r := range s.running {
 		if r == q {
 			s.running = append(s.running[:i], s.running[i+1:]...)
@@ -46,9 +37,10 @@ func (s *scheduler) vacate(q *sequence) {
 	}
 }
 
-// truncate drops a slot's tokens from position n on, and returns how many
-// cells became free.
+// truncate drops a slot's rows from n on, or from where the image begins that n
+// would cut, and returns how many cells became free.
 func (s *scheduler) truncate(sl *slot, n int) int {
+	n = sl.whole(n)
 	if n >= len(sl.tokens) {
 		return 0
 	}
@@ -58,25 +50,32 @@ func (s *scheduler) truncate(sl *slot, n int) int {
 			freed++
 		}
 	}
-	sl.tokens, sl.cells = sl.tokens[:n], sl.cells[:n]
-	s.batch.ops = append(s.batch.ops, MemOp{Kind: MemRemove, Seq: sl.seq, P0: n, P1: -1})
+	s.batch.ops = append(s.batch.ops, MemOp{Kind: MemRemove, Seq: sl.seq, P0: sl.position(n), P1: -1})
+	sl.cut(n)
+	sl.cells = sl.cells[:n]
 	return freed
 }
 
-// copyPrefix puts the first n tokens of src into dst, an active slot, instead
-// of what is there. Where every sequence has cells of its own, llama.cpp copies
+// copyPrefix puts the first n rows of src, which cut no image, into dst, an
+// active slot, instead of what is there. Where every sequence has cells of its own, llama.cpp copies
 // whole sequences only, so that the tail is removed afterwards.
 func (s *scheduler) copyPrefix(dst, src *slot, n int) {
 	s.truncate(dst, 0)
-	op := MemOp{Kind: MemCopy, Seq: src.seq, Dst: dst.seq, P0: 0, P1: n}
+	op := MemOp{Kind: MemCopy, Seq: src.seq, Dst: dst.seq, P0: 0, P1: src.position(n)}
 	if !s.info.Unified {
 		op.P1 = -1
 	}
 	s.batch.ops = append(s.batch.ops, op)
 	if !s.info.Unified && len(src.tokens) > n {
-		s.batch.ops = append(s.batch.ops, MemOp{Kind: MemRemove, Seq: dst.seq, P0: n, P1: -1})
+		s.batch.ops = append(s.batch.ops, MemOp{Kind: MemRemove, Seq: dst.seq, P0: src.position(n), P1: -1})
 	}
 	dst.tokens = append(dst.tokens[:0], src.tokens[:n]...)
+	dst.images = dst.images[:0]
+	for _, i := range src.images {
+		if i.end() <= n {
+			dst.images = append(dst.images, i)
+		}
+	}
 	for _, c := range src.cells[:n] {
 		if s.info.Unified {
 			s.cells.share(c)
@@ -91,7 +90,18 @@ func (s *scheduler) copyPrefix(dst, src *slot, n int) {
 // extend notes that tokens were evaluated at the end of a slot.
 func (s *scheduler) extend(sl *slot, tokens []Token) {
 	sl.tokens = append(sl.tokens, tokens...)
-	for range tokens {
+	s.fill(sl)
+}
+
+// extendImage notes that an image was.
+func (s *scheduler) extendImage(sl *slot, i imageSpan) {
+	sl.appendImage(i.rows, i.positions, i.key)
+	s.fill(sl)
+}
+
+// fill takes a cell for each row of a slot that has none.
+func (s *scheduler) fill(sl *slot) {
+	for len(sl.cells) < len(sl.tokens) {
 		sl.cells = append(sl.cells, s.cells.take())
 	}
 	sl.used = s.tick
@@ -125,7 +135,8 @@ func (s *scheduler) evict(need int) {
 				freed++
 			}
 		}
-		need -= s.truncate(sl, n)
+		freed = s.truncate(sl, n)
+		need -= freed
 		s.stats.EvictedTokens += int64(freed)
 	}
 }

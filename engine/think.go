@@ -28,7 +28,7 @@ func (t thinkTokens) openAtEnd(prompt []Token, v Vocab) bool {
 		switch tok := prompt[i]; {
 		case tok == t.open:
 			return true
-		case tok == t.close, v.IsControl(tok):
+		case tok == t.close, tok == imageToken, v.IsControl(tok):
 			return false
 		}
 	}

@@ -20,8 +20,10 @@ type MemOp struct {
 
 // Span is a run of consecutive positions of one sequence to evaluate.
 type Span struct {
-	Seq     int
-	Pos     int // of Tokens[0]; must equal the sequence's length
+	Seq int
+	// Pos is the position of Tokens[0]. It must be the one after the last in the
+	// sequence; behind an image with M-RoPE, whose cells share one, it may be later.
+	Pos     int
 	Tokens  []int32
 	Sample  bool // sample after the last token
 	Sampler SamplerID

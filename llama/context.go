@@ -136,7 +136,8 @@ func (x *Context) Abort(on bool) {
 	C.lx_abort(x.c, cbool(on))
 }
 
-// SeqLen returns how many tokens of a sequence are in the KV cache.
+// SeqLen returns the position after the last one of a sequence in the KV cache:
+// how many tokens it holds, unless it holds images with M-RoPE.
 func (x *Context) SeqLen(seq int) (int, error) {
 	if err := x.enter(); err != nil {
 		return 0, fmt.Errorf("read sequence length: %w", err)

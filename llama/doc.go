@@ -6,12 +6,15 @@
 // and no Go pointer is kept by C. Data of a step crosses through arenas on the C
 // heap, so that a step is one cgo call that allocates nothing.
 //
+// Images cross as pixels: no file is decoded in C. A [Vision] turns them into
+// rows, plain Go data, and [Context.StepImage] puts those into the KV cache.
+//
 // Ownership. A [Model] is immutable after [LoadModel] and may be used by any
 // goroutine; a [Context] belongs to one goroutine, locked to its OS thread for
 // life, because OpenMP keeps a pool of compute threads for each thread that
 // starts a computation. [Context.Abort] and the sampler calls are the exceptions
-// and may come from anywhere. A Context holds its Model: [Model.Close] fails
-// with [ErrInUse] until its contexts are closed. Every Close is idempotent. A
+// and may come from anywhere. Contexts and projectors hold their Model: [Model.Close]
+// fails with [ErrInUse] until they are closed. Every Close is idempotent. A
 // value that is garbage-collected while open is reported, never freed.
 //
 // It may import the standard library, golang.org/x/sys and a CPU-feature

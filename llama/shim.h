@@ -26,6 +26,7 @@ typedef struct lx_load    lx_load;    /* progress and cancel of one load; any th
 typedef struct lx_model   lx_model;   /* immutable after load; any thread */
 typedef struct lx_chat    lx_chat;    /* parsed chat templates; immutable; any thread */
 typedef struct lx_context lx_context; /* one thread at a time, but for lx_abort and the sampler calls */
+typedef struct lx_vision  lx_vision;  /* a projector; lx_vision_encode one thread at a time, the rest any */
 
 typedef enum {
     LX_OK          =  0,
@@ -201,6 +202,59 @@ int32_t lx_step(lx_context *, int32_t n_ops, int32_t n_spans) LX_NOEXCEPT;
 int32_t lx_seq_len(const lx_context *, int32_t seq) LX_NOEXCEPT;
 void    lx_abort(lx_context *, int32_t on) LX_NOEXCEPT; /* any thread */
 int32_t lx_warm_up(lx_context *, char * err, int32_t err_cap) LX_NOEXCEPT;
+
+/* Applies ops, then puts the rows of one image part into the cache at pos of
+ * seq: all of them or, when decode_rc in the info is not 0, none. rel is as
+ * lx_vision_encode gives it; NULL if positions count rows. Nothing is sampled. */
+typedef struct {
+    int32_t seq, pos;
+    int32_t n_rows, n_pos;
+    int32_t non_causal; /* every row sees every other */
+    int32_t pad;
+    int64_t n_floats; /* in embd */
+    const float   * embd;
+    const int32_t * rel;
+} lx_image_span;
+int32_t lx_step_image(lx_context *, int32_t n_ops, const lx_image_span *) LX_NOEXCEPT;
+
+/* ---- vision (shim_mtmd.cpp, over libmtmd) ---- */
+
+typedef struct {
+    int32_t use_gpu, n_threads;
+    int32_t min_tokens, max_tokens; /* of an image, for projectors that scale it; 0: the file's own */
+    int32_t no_warm_up;
+} lx_vision_params;
+/* The model must outlive the projector. */
+int32_t lx_vision_new(const lx_model *, const char * path, const lx_vision_params *, lx_load *, lx_vision ** out,
+                      char * err, int32_t err_cap) LX_NOEXCEPT;
+void    lx_vision_free(lx_vision *) LX_NOEXCEPT;
+typedef struct {
+    int32_t n_embd;      /* floats of a row */
+    int32_t axes;        /* positions of a row: 1, or 4 with M-RoPE */
+    int32_t non_causal;
+    int32_t pad;
+} lx_vision_info;
+void    lx_vision_get_info(const lx_vision *, lx_vision_info *) LX_NOEXCEPT;
+
+/* An image in a prompt is a few parts, in order: text tokens, or rows that only
+ * the encoder can make. */
+typedef struct {
+    int32_t is_image;
+    int32_t n_tokens;
+    int32_t n_pos;   /* positions it takes up: n_tokens, but less for an image with M-RoPE */
+    int32_t tok_off; /* of a text part, in tokens */
+} lx_image_part;
+/* How an image of nx times ny pixels will lie in a prompt. With LX_E_NOMEM the
+ * numbers tell what room it takes. Any thread. */
+int32_t lx_vision_layout(const lx_vision *, int32_t nx, int32_t ny, lx_image_part * parts, int32_t parts_cap, int32_t * n_parts,
+                         int32_t * tokens, int32_t tokens_cap, int32_t * n_tokens, char * err, int32_t err_cap) LX_NOEXCEPT;
+/* Computes the rows of every image part, one part after the other. rgb has
+ * nx * ny * 3 bytes, embd room for n_embd floats a row. rel, NULL unless axes is
+ * 4, gets four numbers a row: its time, y, x and z, counted from the part's
+ * position. LX_E_CANCELLED after lx_vision_abort. */
+int32_t lx_vision_encode(lx_vision *, const uint8_t * rgb, int32_t nx, int32_t ny, float * embd, int64_t n_floats,
+                         int32_t * rel, int64_t n_rel, char * err, int32_t err_cap) LX_NOEXCEPT;
+void    lx_vision_abort(lx_vision *, int32_t on) LX_NOEXCEPT; /* any thread */
 
 /* ---- samplers (shim_sampler.cpp); any thread ---- */
 

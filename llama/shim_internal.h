@@ -64,6 +64,8 @@ class assert_guard {
   public:
     assert_guard();
     ~assert_guard();
+    // Ends the guard before its time: from here on other threads compute too.
+    static void off();
     assert_guard(const assert_guard &) = delete;
 
   private:
@@ -111,6 +113,14 @@ std::mutex & global_mutex();
 
 llama_context_params to_llama(const lx_context_params & p);
 
+bool valid_seq(const lx_context & c, int32_t seq);
+
+// The position after the last one of a sequence in the cache.
+int32_t seq_len(const lx_context & c, int32_t seq);
+
+// Applies the first n_ops of the arena to the KV cache.
+void apply_ops(lx_context & c, int32_t n_ops);
+
 } // namespace lx
 
 struct lx_load {
@@ -125,6 +135,9 @@ struct lx_model {
     int32_t             n_layers_offloaded = 0;
     bool                cpu_only   = false;
     bool                vocab_only = false;
+    // The positions of an image may be fewer than its rows (M-RoPE), so that a
+    // sequence goes on beyond the last position in the cache.
+    bool                may_jump   = false;
 };
 
 // Sampler handles: the low 20 bits are an index, the rest a generation, so that
@@ -178,6 +191,7 @@ struct lx_context {
     std::vector<std::shared_ptr<lx::sampler>> span_sampler;
     std::vector<llama_token_data> candidates;
     std::vector<float>          raw_row;   // a copy of the logits, for log-probabilities
+    std::vector<llama_pos>      image_pos; // of one batch of an image's rows, axis by axis
 
     ~lx_context();
 };

@@ -134,6 +134,8 @@ int32_t lx_model_load(const lx_model_params * p, lx_load * load, lx_model ** out
         model->n_vocab    = llama_vocab_n_tokens(model->vocab);
         model->cpu_only   = !on_gpu;
         model->vocab_only = p->vocab_only != 0;
+        const llama_rope_type rope = llama_model_rope_type(model->llama.get());
+        model->may_jump = rope == LLAMA_ROPE_TYPE_MROPE || rope == LLAMA_ROPE_TYPE_IMROPE;
         if (on_gpu) {
             const int32_t n_all = llama_model_n_layer(model->llama.get()) + 1; // the output layer counts
             model->n_layers_offloaded = mp.n_gpu_layers < 0 ? n_all : std::min(mp.n_gpu_layers, n_all);

@@ -2,6 +2,7 @@
 #include "shim_internal.h"
 
 #include "log.h"
+#include "mtmd.h"
 
 #include <cstdarg>
 #include <cstdlib>
@@ -153,6 +154,7 @@ std::string log_capture::reason(const char * fallback) const {
 
 assert_guard::assert_guard() : outer(t_guarded) { t_guarded = true; }
 assert_guard::~assert_guard() { t_guarded = outer; }
+void assert_guard::off() { t_guarded = false; }
 
 std::mutex & global_mutex() {
     static std::mutex m;
@@ -173,6 +175,7 @@ void lx_init(void) noexcept {
         std::set_terminate(on_terminate);
         ggml_set_abort_callback(on_ggml_abort);
         llama_log_set(on_log, nullptr);
+        mtmd_log_set(on_log, nullptr);
         // llama-common logs through a thread of its own to stderr: nothing of it
         // is needed, its errors come as exceptions.
         common_log_set_verbosity_thold(-1);

@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <numeric>
 
+bool lx::valid_seq(const lx_context & c, int32_t seq) { return seq >= 0 && seq < c.n_seq_max; }
+
+int32_t lx::seq_len(const lx_context & c, int32_t seq) { return llama_memory_seq_pos_max(c.memory, seq) + 1; }
+
 namespace {
 
-bool valid_seq(const lx_context & c, int32_t seq) { return seq >= 0 && seq < c.n_seq_max; }
-
-int32_t seq_len(const lx_context & c, int32_t seq) { return llama_memory_seq_pos_max(c.memory, seq) + 1; }
+using lx::seq_len;
+using lx::valid_seq;
 
 void apply_copy(lx_context & c, const lx_mem_op & op, int32_t i) {
     if (!valid_seq(c, op.dst) || op.dst == op.seq) {
@@ -27,7 +30,9 @@ void apply_copy(lx_context & c, const lx_mem_op & op, int32_t i) {
     c.copy_pending = c.copy_pending || !c.unified;
 }
 
-void apply_ops(lx_context & c, int32_t n_ops) {
+} // namespace
+
+void lx::apply_ops(lx_context & c, int32_t n_ops) {
     lx::assert_guard guard;
     for (int32_t i = 0; i < n_ops; i++) {
         const lx_mem_op & op = c.ops[(size_t) i];
@@ -49,6 +54,8 @@ void apply_ops(lx_context & c, int32_t n_ops) {
     }
 }
 
+namespace {
+
 // Checks one span against everything that llama.cpp would refuse or abort on.
 void check_span(lx_context & c, int32_t i, int32_t & n_rows, int32_t & n_out) {
     const lx_span & s = c.spans[(size_t) i];
@@ -59,7 +66,7 @@ void check_span(lx_context & c, int32_t i, int32_t & n_rows, int32_t & n_out) {
         throw lx::error(LX_E_ARG, lx::format("span %d has %d tokens at %d", i, s.n_tok, s.tok_off));
     }
     int32_t & next = c.next_pos[(size_t) s.seq];
-    if (s.pos != next) {
+    if (c.model->may_jump ? s.pos < next : s.pos != next) {
         throw lx::error(LX_E_ARG, lx::format("span %d starts at position %d, but sequence %d continues at %d", i, s.pos, s.seq, next));
     }
     if ((int64_t) s.pos + s.n_tok > c.n_ctx_seq) {
@@ -182,7 +189,7 @@ void sample_all(lx_context & c, int32_t n_spans) {
 
 void step(lx_context & c, int32_t n_ops, int32_t n_spans) {
     const int64_t t0 = llama_time_us();
-    apply_ops(c, n_ops);
+    lx::apply_ops(c, n_ops);
     const int32_t n_rows = check_spans(c, n_spans);
     const int64_t t1 = llama_time_us();
     c.info.us_memory = t1 - t0;

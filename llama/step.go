@@ -28,6 +28,15 @@ func (x *Context) Step(ops []MemOp, spans []Span, results []Result) ([]Result, S
 	if rc := C.lx_step(x.c, C.int32_t(len(ops)), C.int32_t(len(spans))); rc != C.LX_OK {
 		return results[:0], StepInfo{}, statusError("step", rc, C.GoString(x.err))
 	}
+	info, err := x.stepInfo()
+	if err != nil {
+		return results[:0], info, err
+	}
+	return x.readResults(results[:0]), info, nil
+}
+
+// stepInfo reads how the step went. An outcome that is fatal is an error.
+func (x *Context) stepInfo() (StepInfo, error) {
 	info := StepInfo{
 		MemoryUS: int64(x.step.us_memory),
 		DecodeUS: int64(x.step.us_decode),
@@ -43,9 +52,9 @@ func (x *Context) Step(ops []MemOp, spans []Span, results []Result) ([]Result, S
 	case rc == -1:
 		info.Outcome = OutcomeInvalid
 	default:
-		return results[:0], info, &Error{Op: "step", Kind: ErrFatal, Msg: fmt.Sprintf("llama_decode gave %d", int(rc))}
+		return info, &Error{Op: "step", Kind: ErrFatal, Msg: fmt.Sprintf("llama_decode gave %d", int(rc))}
 	}
-	return x.readResults(results[:0]), info, nil
+	return info, nil
 }
 
 func (x *Context) writeArenas(ops []MemOp, spans []Span) error {

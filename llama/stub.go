@@ -99,6 +99,34 @@ func (*Context) Step(_ []MemOp, _ []Span, results []Result) ([]Result, StepInfo,
 	return results[:0], StepInfo{}, ErrNoCgo
 }
 
+// StepImage fails.
+func (*Context) StepImage([]MemOp, int, int, ImageRows) (StepInfo, error) {
+	return StepInfo{}, ErrNoCgo
+}
+
+// Vision is a projector.
+type Vision struct{}
+
+// OpenVision fails.
+func OpenVision(context.Context, *Model, VisionParams, func(float64)) (*Vision, error) {
+	return nil, ErrNoCgo
+}
+
+// Info is empty.
+func (*Vision) Info() VisionInfo { return VisionInfo{} }
+
+// Layout fails.
+func (*Vision) Layout(int, int) ([]ImagePart, error) { return nil, ErrNoCgo }
+
+// Encode fails.
+func (*Vision) Encode([]byte, int, int) ([]ImageRows, error) { return nil, ErrNoCgo }
+
+// Abort does nothing.
+func (*Vision) Abort(bool) {}
+
+// Close does nothing.
+func (*Vision) Close() error { return nil }
+
 // NewSampler fails.
 func (*Context) NewSampler(SamplerParams) (SamplerID, error) { return 0, ErrNoCgo }
 

@@ -52,6 +52,16 @@ func Check(path string) (Facts, error) {
 	}, nil
 }
 
+// CheckProjector reads and validates the file of a projector (mmproj) without
+// loading it. The error says what is wrong with the file and what to do about it.
+func CheckProjector(path string) (gguf.Projector, error) {
+	p, err := gguf.InspectProjector(path)
+	if err != nil {
+		return gguf.Projector{}, wrap(path, err)
+	}
+	return *p, nil
+}
+
 // wrap makes a refusal of the reader into an error for a person.
 func wrap(path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {

@@ -55,6 +55,8 @@ type inspection struct {
 	at      time.Time
 	facts   Facts
 	err     error
+	// projector: it is the part of another model that reads images, not a model.
+	projector bool
 }
 
 // New makes a registry of the given entries; defaultName must be one of their
@@ -168,7 +170,7 @@ func (r *Registry) withFiles(entries []Entry) []Entry {
 	for _, f := range files {
 		name, isModel := strings.CutSuffix(f.Name(), ".gguf")
 		path := filepath.Join(r.folder, f.Name())
-		if !isModel || f.IsDir() || known[path] || known[name] || CheckName(name) != nil || !firstPart(name) {
+		if !isModel || f.IsDir() || known[path] || known[name] || CheckName(name) != nil || !firstPart(name) || r.inspect(path).projector {
 			continue
 		}
 		entries = append(entries, Entry{Name: name, Path: path})
@@ -270,7 +272,10 @@ func (r *Registry) inspect(path string) inspection {
 		return old
 	}
 	look := inspection{size: info.Size(), changed: info.ModTime(), at: r.clock()}
-	look.facts, look.err = Check(path)
+	if look.facts, look.err = Check(path); look.err != nil {
+		_, err := CheckProjector(path)
+		look.projector = err == nil
+	}
 	r.mu.Lock()
 	r.inspects[path] = look
 	r.mu.Unlock()

@@ -3,6 +3,10 @@
 //
 //	go run ./build/benchmodel -shape 0.6b -o bench-0.6b.gguf
 //
+// With -mmproj it also writes a tiny projector, with which the model reads images:
+//
+//	go run ./build/benchmodel -shape tiny -o eyes.gguf -mmproj mmproj.gguf
+//
 // The model knows nothing, but it is as fast and as large as the real one of
 // its shape, and the same seed gives the same file.
 package main
@@ -21,6 +25,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jeantrail/jeantrail-ai/build/benchmodel/projector"
 	"github.com/jeantrail/jeantrail-ai/build/benchmodel/qwen3"
 	"github.com/jeantrail/jeantrail-ai/llama"
 )
@@ -44,6 +49,8 @@ func main() {
 type config struct {
 	shape    qwen3.Shape
 	out      string
+	mmproj   string
+	vision   projector.Kind
 	seed     uint64
 	vocab    string
 	template string
@@ -60,6 +67,8 @@ func parseFlags(args []string, usage io.Writer) (config, error) {
 	fs.SetOutput(usage)
 	fs.StringVar(&shape, "shape", "0.6b", "size of the model: "+strings.Join(qwen3.ShapeNames(), ", "))
 	fs.StringVar(&cfg.out, "o", "", "file to write (required)")
+	fs.StringVar(&cfg.mmproj, "mmproj", "", "file to write a projector for the model to")
+	fs.StringVar((*string)(&cfg.vision), "projector", string(projector.Qwen3VL), "form of the projector: "+projector.KindNames())
 	fs.Uint64Var(&cfg.seed, "seed", 1, "seed of the weights")
 	fs.Int64Var(&layers, "layers", 0, "number of layers, if not the shape's own")
 	fs.StringVar(&cfg.vocab, "vocab", "", "GGUF file with Qwen's vocabulary (default: the one in the llama.cpp source)")
@@ -84,6 +93,9 @@ func parseFlags(args []string, usage io.Writer) (config, error) {
 	}
 	if layers > 0 {
 		cfg.shape.Layers = layers
+	}
+	if !cfg.vision.Known() {
+		return cfg, fmt.Errorf("unknown projector %q: use one of %s", cfg.vision, projector.KindNames())
 	}
 	cfg.typName = strings.ToUpper(cfg.typName)
 	cfg.typ, err = fileType(cfg.typName)
@@ -120,6 +132,12 @@ func run(ctx context.Context, cfg config, log io.Writer) (err error) {
 		fmt.Fprintf(log, "quantised to %s in %.1f s\n", cfg.typName, time.Since(begun).Seconds())
 		done = quantised
 	}
+	if cfg.mmproj != "" {
+		if err := writeProjector(cfg); err != nil {
+			return err
+		}
+		fmt.Fprintln(log, cfg.mmproj)
+	}
 	if err := os.Rename(done, cfg.out); err != nil {
 		return fmt.Errorf("put model in place: %w", err)
 	}
@@ -127,10 +145,26 @@ func run(ctx context.Context, cfg config, log io.Writer) (err error) {
 	return nil
 }
 
+// writeProjector writes beside its place and renames at the end.
+func writeProjector(cfg config) error {
+	f, err := os.CreateTemp(filepath.Dir(cfg.mmproj), ".benchmodel-*")
+	if err != nil {
+		return fmt.Errorf("create projector file: %w", err)
+	}
+	_, err = projector.Write(f, projector.Options{Kind: cfg.vision, TextWidth: cfg.shape.Embedding, Seed: cfg.seed})
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), cfg.mmproj)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("put projector in place: %w", err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
 // options finds the vocabulary and the template. The tiny shape brings its own
 // vocabulary unless another is named.
 func options(ctx context.Context, cfg config) (qwen3.Options, error) {
-	opt := qwen3.Options{Shape: cfg.shape, Seed: cfg.seed}
+	opt := qwen3.Options{Shape: cfg.shape, Seed: cfg.seed, Vision: cfg.mmproj != "" && cfg.vision == projector.Qwen3VL}
 	own := cfg.shape.Name == "tiny" && cfg.vocab == ""
 	if cfg.template == "" || cfg.vocab == "" && !own {
 		src, err := llamaSource(ctx)

@@ -55,6 +55,23 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestRunWritesAProjector(t *testing.T) {
+	cfg := tinyConfig(t, "-type", "f16")
+	cfg.mmproj = filepath.Join(t.TempDir(), "mmproj.gguf")
+	if err := run(t.Context(), cfg, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	p, err := gguf.InspectProjector(cfg.mmproj)
+	if err != nil || p.Type != "qwen3vl_merger" {
+		t.Errorf("projector %+v, %v", p, err)
+	}
+	if s, err := gguf.Inspect(cfg.out); err != nil || s.Architecture != "qwen3vl" {
+		t.Errorf("model %+v, %v", s, err)
+	}
+	wantOnly(t, cfg.out)
+	wantOnly(t, cfg.mmproj)
+}
+
 // wantOnly wants nothing in the folder but the output, if any.
 func wantOnly(t *testing.T, out string) {
 	t.Helper()
@@ -89,6 +106,7 @@ func TestParseFlagsRefuses(t *testing.T) {
 		"-o x -type Q4_9":            "unknown quantisation",
 		"-o x -layers -1":            "-layers",
 		"-o x -layers 513":           "-layers",
+		"-o x -projector y":          "unknown projector",
 		"-o x extra":                 "unexpected argument",
 		"-o x -seed minus":           "invalid value",
 		"-o x -shape tiny -notaflag": "not defined",

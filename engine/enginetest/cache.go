@@ -9,6 +9,8 @@ import (
 // cell is one place of the KV cache; several sequences may hold it.
 type cell struct {
 	token engine.Token
+	pos   int
+	next  int // the position behind what the cell is of, a token or an image
 	refs  int
 }
 
@@ -35,20 +37,46 @@ func (c *cache) apply(op engine.MemOp) error {
 }
 
 func (c *cache) remove(seq, p0, p1 int) error {
-	n := len(c.seqs[seq])
-	if p1 >= 0 && p1 < n {
-		return fmt.Errorf("remove [%d, %d) would leave a gap in sequence %d of %d tokens", p0, p1, seq, n)
+	end := c.end(seq)
+	if p1 >= 0 && p1 < end {
+		return fmt.Errorf("remove [%d, %d) would leave a gap in sequence %d, which ends at %d", p0, p1, seq, end)
 	}
-	if p0 < 0 || p0 > n {
-		return fmt.Errorf("remove from %d on in sequence %d of %d tokens", p0, seq, n)
+	n, err := c.cells(seq, p0)
+	if err != nil {
+		return fmt.Errorf("remove from %d on: %w", p0, err)
 	}
-	for _, x := range c.seqs[seq][p0:] {
+	for _, x := range c.seqs[seq][n:] {
 		if x.refs--; x.refs == 0 {
 			c.used--
 		}
 	}
-	c.seqs[seq] = c.seqs[seq][:p0]
+	c.seqs[seq] = c.seqs[seq][:n]
 	return nil
+}
+
+// end is the position at which a sequence goes on.
+func (c *cache) end(seq int) int {
+	if n := len(c.seqs[seq]); n > 0 {
+		return c.seqs[seq][n-1].next
+	}
+	return 0
+}
+
+// cells is how many cells of a sequence lie before a position.
+func (c *cache) cells(seq, p int) (int, error) {
+	if p < 0 || p > c.end(seq) {
+		return 0, fmt.Errorf("sequence %d ends at %d", seq, c.end(seq))
+	}
+	n := 0
+	for _, x := range c.seqs[seq] {
+		switch {
+		case x.next <= p:
+			n++
+		case x.pos < p:
+			return 0, fmt.Errorf("position %d is within an image of sequence %d", p, seq)
+		}
+	}
+	return n, nil
 }
 
 func (c *cache) copy(op engine.MemOp) error {
@@ -60,10 +88,13 @@ func (c *cache) copy(op engine.MemOp) error {
 	}
 	n := len(c.seqs[op.Seq])
 	if op.P1 >= 0 {
-		n = op.P1
+		var err error
+		if n, err = c.cells(op.Seq, op.P1); err != nil {
+			return fmt.Errorf("copy of [%d, %d): %w", op.P0, op.P1, err)
+		}
 	}
-	if op.P0 != 0 || n > len(c.seqs[op.Seq]) {
-		return fmt.Errorf("copy of [%d, %d) of sequence %d, which has %d tokens", op.P0, op.P1, op.Seq, len(c.seqs[op.Seq]))
+	if op.P0 != 0 {
+		return fmt.Errorf("copy of [%d, %d) of sequence %d", op.P0, op.P1, op.Seq)
 	}
 	if !c.unified && op.P1 >= 0 {
 		return fmt.Errorf("copy of a part of sequence %d between streams", op.Seq)
@@ -72,7 +103,7 @@ func (c *cache) copy(op engine.MemOp) error {
 		if c.unified {
 			x.refs++
 		} else {
-			x = &cell{token: x.token, refs: 1}
+			x = &cell{token: x.token, pos: x.pos, next: x.next, refs: 1}
 			c.used++
 		}
 		c.seqs[op.Dst] = append(c.seqs[op.Dst], x)
@@ -84,8 +115,12 @@ func (c *cache) copy(op engine.MemOp) error {
 func (c *cache) room(spans []engine.Span) bool {
 	rows := 0
 	for _, s := range spans {
-		rows += len(s.Tokens)
-		if len(c.seqs[s.Seq])+len(s.Tokens) > c.ctxSeq {
+		n := len(s.Tokens)
+		if s.Image != nil {
+			n = s.Image.NRows
+		}
+		rows += n
+		if len(c.seqs[s.Seq])+n > c.ctxSeq {
 			return false
 		}
 	}
@@ -93,8 +128,18 @@ func (c *cache) room(spans []engine.Span) bool {
 }
 
 func (c *cache) extend(seq int, t engine.Token) {
-	c.seqs[seq] = append(c.seqs[seq], &cell{token: t, refs: 1})
+	p := c.end(seq)
+	c.seqs[seq] = append(c.seqs[seq], &cell{token: t, pos: p, next: p + 1, refs: 1})
 	c.used++
+}
+
+// extendImage adds an image: cells that share a position, and take up several.
+func (c *cache) extendImage(seq int, i *engine.ImageRows) {
+	p := c.end(seq)
+	for _, x := range i.Embd {
+		c.seqs[seq] = append(c.seqs[seq], &cell{token: engine.Token(x), pos: p, next: p + i.NPos, refs: 1})
+		c.used++
+	}
 }
 
 func (c *cache) tokens(seq int) []engine.Token {

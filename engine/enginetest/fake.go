@@ -25,6 +25,11 @@ type Config struct {
 	// OnUBatch is called before each NUBatch rows, with the number of the first;
 	// after it returns, the abort flag is looked at. Nil does nothing.
 	OnUBatch func(first int)
+	// Vision makes it read images.
+	Vision bool
+	// OnEncode is called before an image is encoded, and may block, or end it with
+	// an error; after it returns, the abort flag is looked at. Nil does nothing.
+	OnEncode func() error
 }
 
 // Fake is a scripted engine.Decoder and engine.Renderer.
@@ -35,6 +40,10 @@ type Fake struct {
 
 	mu       sync.Mutex
 	aborting bool
+	blinded  bool // AbortEncode was set
+	encoding bool
+	encoded  int
+	images   int // steps of an image
 	samplers map[engine.SamplerID]engine.SamplingParams
 	next     engine.SamplerID
 	seeded   map[engine.SamplerID]int
@@ -73,6 +82,7 @@ func New(cfg Config) *Fake {
 		info: engine.Info{
 			Model: "fake", Architecture: "fake", Device: "CPU", NCtx: cfg.NCtx, NCtxSeq: ctxSeq, NSeqMax: cfg.NSeqMax,
 			NBatch: cfg.NBatch, NUBatch: cfg.NUBatch, NCtxTrain: ctxSeq, Unified: !cfg.Separate, ChatTemplate: cfg.ChatTemplate, Threads: 1,
+			Vision: cfg.Vision,
 		},
 	}
 }
@@ -193,10 +203,12 @@ func (f *Fake) check(spans []engine.Span) error {
 			return fmt.Errorf("span %d is of sequence %d", i, s.Seq)
 		case s.Seq <= last:
 			return fmt.Errorf("span %d of sequence %d is not in order", i, s.Seq)
-		case len(s.Tokens) == 0:
+		case s.Image != nil && (len(spans) > 1 || s.Sample || len(s.Tokens) > 0):
+			return fmt.Errorf("span %d is an image that is not alone, or has more than that", i)
+		case s.Image == nil && len(s.Tokens) == 0:
 			return fmt.Errorf("span %d is empty", i)
-		case s.Pos != len(f.cache.seqs[s.Seq]):
-			return fmt.Errorf("span %d begins at %d, sequence %d ends at %d", i, s.Pos, s.Seq, len(f.cache.seqs[s.Seq]))
+		case s.Pos != f.cache.end(s.Seq):
+			return fmt.Errorf("span %d begins at %d, sequence %d ends at %d", i, s.Pos, s.Seq, f.cache.end(s.Seq))
 		case s.Sample && !f.hasSampler(s.Sampler):
 			return fmt.Errorf("span %d wants sampler %d, which is not there", i, s.Sampler)
 		}
@@ -212,6 +224,9 @@ func (f *Fake) check(spans []engine.Span) error {
 // evaluate puts rows into the cache, NUBatch at a time.
 func (f *Fake) evaluate(spans []engine.Span) (rows int, aborted bool) {
 	for _, s := range spans {
+		if s.Image != nil {
+			return f.evaluateImage(s)
+		}
 		for _, t := range s.Tokens {
 			if rows%f.info.NUBatch == 0 {
 				if f.cfg.OnUBatch != nil {
@@ -273,7 +288,12 @@ func (f *Fake) isAborting() bool {
 }
 
 // SeqLen implements engine.Decoder.
-func (f *Fake) SeqLen(seq int) int { return len(f.cache.seqs[seq]) }
+func (f *Fake) SeqLen(seq int) int {
+	if n := len(f.cache.seqs[seq]); n > 0 {
+		return f.cache.seqs[seq][n-1].pos + 1
+	}
+	return 0
+}
 
 // SaveSeq implements engine.Decoder.
 func (f *Fake) SaveSeq(seq int) ([]byte, error) {

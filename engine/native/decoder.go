@@ -14,6 +14,7 @@ import (
 type Decoder struct {
 	model   *llama.Model
 	context *llama.Context
+	vision  *llama.Vision // nil if there is no projector
 	vocab   vocab
 	info    engine.Info
 
@@ -24,8 +25,9 @@ type Decoder struct {
 }
 
 var (
-	_ engine.Decoder  = (*Decoder)(nil)
-	_ engine.Renderer = (*Decoder)(nil)
+	_ engine.Decoder       = (*Decoder)(nil)
+	_ engine.Renderer      = (*Decoder)(nil)
+	_ engine.VisionDecoder = (*Decoder)(nil)
 )
 
 // Info describes the loaded model and context.
@@ -65,8 +67,15 @@ func (d *Decoder) Step(ops []engine.MemOp, spans []engine.Span, results []engine
 	for _, op := range ops {
 		d.ops = append(d.ops, llama.MemOp{Kind: llama.MemOpKind(op.Kind), Seq: op.Seq, Dst: op.Dst, P0: op.P0, P1: op.P1})
 	}
+	if len(spans) == 1 && spans[0].Image != nil {
+		info, err := d.stepImage(&spans[0])
+		return results[:0], info, err
+	}
 	for i := range spans {
 		s := &spans[i]
+		if s.Image != nil {
+			return results[:0], engine.StepInfo{}, fmt.Errorf("step: an image is not alone in its step")
+		}
 		d.spans = append(d.spans, llama.Span{
 			Seq: s.Seq, Pos: s.Pos, Tokens: s.Tokens, Sample: s.Sample, Sampler: llama.SamplerID(s.Sampler), Top: s.Logprobs,
 		})
@@ -82,7 +91,11 @@ func (d *Decoder) Step(ops []engine.MemOp, spans []engine.Span, results []engine
 	for i := range d.results {
 		results = append(results, toResult(&d.results[i]))
 	}
-	return results, engine.StepInfo{Outcome: outcomes[info.Outcome], DecodeUS: info.DecodeUS, SampleUS: info.SampleUS}, nil
+	return results, toInfo(info), nil
+}
+
+func toInfo(i llama.StepInfo) engine.StepInfo {
+	return engine.StepInfo{Outcome: outcomes[i.Outcome], DecodeUS: i.DecodeUS, SampleUS: i.SampleUS}
 }
 
 // outcomes is indexed by llama.Outcome.
@@ -104,8 +117,8 @@ func toResult(r *llama.Result) engine.Result {
 // Abort sets or clears the flag that ends a running Step early.
 func (d *Decoder) Abort(on bool) { d.context.Abort(on) }
 
-// SeqLen returns how many tokens of a sequence are in the KV cache; 0 for a
-// sequence that does not exist.
+// SeqLen returns the position after the last one of a sequence in the KV cache;
+// 0 for a sequence that does not exist.
 func (d *Decoder) SeqLen(seq int) int {
 	n, err := d.context.SeqLen(seq)
 	if err != nil {
@@ -157,9 +170,16 @@ func (d *Decoder) SchemaToGrammar(schema []byte) (string, error) {
 	return llama.SchemaToGrammar(schema)
 }
 
-// Close frees context and model.
+// Close frees context, projector and model.
 func (d *Decoder) Close() error {
-	return errors.Join(d.context.Close(), d.model.Close())
+	var errs []error
+	if d.context != nil {
+		errs = append(errs, d.context.Close())
+	}
+	if d.vision != nil {
+		errs = append(errs, d.vision.Close())
+	}
+	return errors.Join(append(errs, d.model.Close())...)
 }
 
 // vocab adapts llama's vocabulary.

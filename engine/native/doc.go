@@ -3,10 +3,10 @@
 //
 // It translates and nothing more: there is no policy and no scheduling here. It
 // imports engine, for the interface, and llama, and is the only package that
-// imports the latter. A [Decoder] owns its model and context; Close frees both.
-// The engine's loop is the one user of Step and of the sequence calls, from one
-// locked OS thread; the vocabulary, samplers, rendering and Abort may be used from
-// anywhere until Close.
+// imports the latter. A [Decoder] owns its model, its context and, if it sees,
+// its projector; Close frees them. The engine's loop is the one user of Step and of the sequence calls, from one
+// locked OS thread; the vocabulary, samplers, rendering, images and Abort may be
+// used from anywhere until Close.
 //
 // What must never happen here: a llama type in an exported name, a retry, a
 // choice between what was asked for and something else that is not reported in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 
 	"github.com/jeantrail/jeantrail-ai/engine"
@@ -15,6 +16,14 @@ import (
 type Options struct {
 	Path string // a GGUF file
 	Data string // a GGUF file's bytes
+
+	// Projector is the GGUF file that encodes images for the model (mmproj); "" is
+	// none, and the model does not read images.
+	Projector string
+	// ImageMinTokens and ImageMaxTokens bound what one image becomes, for
+	// projectors that scale images; 0 is what the file says. The most of Qwen's
+	// models, 4096, takes minutes on a CPU.
+	ImageMinTokens, ImageMaxTokens int
 
 	NCtx     int // KV cells in all; 0: what the model was trained with
 	NSeqMax  int // sequences; 0: 1
@@ -71,6 +80,9 @@ func (o Options) contextParams() (llama.ContextParams, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return llama.ContextParams{}, err
 	}
+	if o.ImageMinTokens < 0 || o.ImageMaxTokens < 0 || o.ImageMaxTokens > 0 && o.ImageMaxTokens < o.ImageMinTokens {
+		return llama.ContextParams{}, fmt.Errorf("images of %d to %d tokens: give none, or the least before the most", o.ImageMinTokens, o.ImageMaxTokens)
+	}
 	if o.NGPULayers < -1 {
 		return llama.ContextParams{}, fmt.Errorf("%d GPU layers: use 0 for none or -1 for as many as fit", o.NGPULayers)
 	}
@@ -115,21 +127,58 @@ func open(ctx context.Context, o Options, progress func(float64)) (*Decoder, err
 	model, err := llama.LoadModel(ctx, llama.ModelParams{
 		Path: o.Path, Data: o.Data, GPULayers: o.NGPULayers, Load: load,
 		NoRepack: o.NoRepack, CheckTensors: o.CheckTensors, Fit: cp,
-	}, progress)
+	}, part(progress, 0, o.modelShare()))
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	lc, err := llama.NewContext(model, cp)
+	d := &Decoder{model: model, vocab: vocab{model.Vocab()}}
+	if o.Projector != "" {
+		d.vision, err = llama.OpenVision(ctx, model, llama.VisionParams{
+			Path: o.Projector, GPU: o.NGPULayers != 0, NThreads: o.NThreads,
+			MinTokens: o.ImageMinTokens, MaxTokens: o.ImageMaxTokens, NoWarmUp: o.NoWarmUp,
+		}, part(progress, o.modelShare(), 1))
+	}
+	if err == nil {
+		d.context, err = llama.NewContext(model, cp)
+	}
+	if err == nil && !o.NoWarmUp {
+		err = d.context.WarmUp()
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open model: %w", err), model.Close())
+		return nil, errors.Join(fmt.Errorf("open model: %w", err), d.Close())
 	}
-	d := &Decoder{model: model, context: lc, vocab: vocab{model.Vocab()}, info: describe(o, model, lc)}
-	if !o.NoWarmUp {
-		if err := lc.WarmUp(); err != nil {
-			return nil, errors.Join(fmt.Errorf("open model: %w", err), d.Close())
-		}
-	}
+	d.info = describe(o, model, d.context)
+	d.info.Vision, d.info.ProjectorBytes = d.vision != nil, fileSize(o.Projector)
 	return d, nil
+}
+
+// modelShare is what part of a load's bytes the text model is.
+func (o Options) modelShare() float64 {
+	model, projector := fileSize(o.Path)+int64(len(o.Data)), fileSize(o.Projector)
+	if model+projector == 0 {
+		return 1
+	}
+	return float64(model) / float64(model+projector)
+}
+
+// fileSize is 0 for a file that is not there; opening it will say so.
+func fileSize(path string) int64 {
+	if path == "" {
+		return 0
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
+
+// part maps progress from 0 to 1 to what lies between two points of the whole.
+func part(progress func(float64), from, to float64) func(float64) {
+	if progress == nil {
+		return nil
+	}
+	return func(p float64) { progress(from + p*(to-from)) }
 }
 
 func describe(o Options, model *llama.Model, lc *llama.Context) engine.Info {

@@ -35,8 +35,6 @@ func otherArchitecture(arch string) string {
 		"nomic-bert-moe",
 		"t5encoder":
 		return "an embedding model"
-	case "clip":
-		return "a multimodal projector"
 	case "wavtokenizer-dec":
 		return "a speech decoder"
 	case "pockettts", "qwen3tts":
@@ -54,6 +52,10 @@ func checkArchitecture(f *File) *Error {
 	arch, err := required[string](f, "general.architecture")
 	if err != nil {
 		return err
+	}
+	if arch == "clip" {
+		return refuse(ReasonNotTextModel, "the file is a multimodal projector (mmproj) and generates no text").
+			hint("Give the .gguf file of the text model that it belongs to as model_path, and this one as mmproj_path.")
 	}
 	// An adapter carries the architecture of the model it belongs to.
 	if typ, _ := Get[string](&f.Metadata, "general.type"); typ != "" && typ != "model" {

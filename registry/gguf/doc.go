@@ -5,8 +5,9 @@
 // in. This package reads the same bytes in Go, under hard limits, and says in
 // words what is wrong with them: Read checks the container (header, metadata,
 // tensor table, extents), Validate what llama.cpp and the model's own graph
-// rely on. It also describes a sound file (Summary), says what memory it will
-// take (EstimateMemory), and writes new files (Writer).
+// rely on, ValidateProjector the same for the files with which models read
+// images. It also describes a sound file (Summary, Projector), says what memory
+// it will take (EstimateMemory), and writes new files (Writer).
 //
 // Imports: the standard library only. The package holds no state, starts no
 // goroutine and keeps no file open; a File is plain data and safe for

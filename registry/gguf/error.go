@@ -32,6 +32,7 @@ const (
 	ReasonBadValue          Reason = "bad_value" // metadata that makes no working model
 	ReasonArchitecture      Reason = "unknown_architecture"
 	ReasonNotTextModel      Reason = "not_text_model"
+	ReasonNotProjector      Reason = "not_projector"
 	ReasonVocabOnly         Reason = "vocabulary_only"
 	ReasonSplit             Reason = "split"
 	ReasonMissingTensor     Reason = "missing_tensor"

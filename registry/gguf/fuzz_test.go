@@ -36,6 +36,8 @@ func addSeeds(f *testing.F) {
 		f.Add(b)
 		f.Add(b[:300])
 	}
+	f.Add(tinyProjector().encode())
+	f.Add(fusedProjector().encode())
 	arrays := &rawModel{version: 2}
 	arrays.add("a", ValueOf([]string{"x", ""}))
 	arrays.add("b", ValueOf([]bool{true}))
@@ -104,6 +106,9 @@ func FuzzValidate(f *testing.F) {
 		}
 		s := Summarize(file)
 		_ = ValidateVocabulary(file)
+		if ValidateProjector(file) == nil && file.Architecture() != "clip" {
+			t.Fatalf("a projector of the architecture %q", file.Architecture())
+		}
 		if Validate(file) != nil {
 			return
 		}

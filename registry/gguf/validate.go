@@ -9,8 +9,8 @@ import (
 // *Error with the first rule it breaks. Beyond what llama.cpp refuses by itself
 // it covers the inputs on which llama.cpp would abort the process, while
 // loading (layer and expert counts, RoPE scaling, duplicate tokens, split
-// counts) or computing (norm types, head sizes). The tensors of qwen3 and
-// qwen3moe are checked one by one; for other architectures llama.cpp's own
+// counts) or computing (norm types, head sizes). The tensors of qwen3, qwen3moe
+// and qwen3vl are checked one by one; for other architectures llama.cpp's own
 // loader compares names and shapes.
 func Validate(f *File) error {
 	for _, check := range []func(*File) *Error{
@@ -147,10 +147,10 @@ func sameShape(a, b []int64) bool {
 }
 
 // checkKnownTensors checks every tensor of the architectures whose graph this
-// package knows (llama.cpp's src/models/qwen3.cpp and qwen3moe.cpp).
+// package knows (llama.cpp's src/models/qwen3.cpp, qwen3moe.cpp and qwen3vl.cpp).
 func checkKnownTensors(f *File) *Error {
 	arch := f.Architecture()
-	if arch != "qwen3" && arch != "qwen3moe" {
+	if arch != "qwen3" && arch != "qwen3moe" && arch != "qwen3vl" {
 		return nil
 	}
 	p, err := readParameters(f)
@@ -159,6 +159,11 @@ func checkKnownTensors(f *File) *Error {
 	}
 	if err := p.checkQwen3(f); err != nil {
 		return err
+	}
+	if arch == "qwen3vl" {
+		if err := checkSections(f); err != nil {
+			return err
+		}
 	}
 	vocab, err := required[[]string](f, "tokenizer.ggml.tokens")
 	if err != nil {
@@ -182,7 +187,7 @@ func checkKnownTensors(f *File) *Error {
 	return nil
 }
 
-// checkQwen3 checks what the graph of these two architectures asserts.
+// checkQwen3 checks what the graph of these architectures asserts.
 func (p *parameters) checkQwen3(f *File) *Error {
 	bad := func(format string, args ...any) *Error { return refuse(ReasonBadValue, format, args...) }
 	for il := range p.layers {
@@ -215,6 +220,30 @@ func (p *parameters) checkQwen3(f *File) *Error {
 	}
 	if !(eps >= 0 && eps < 1) {
 		return bad("%s is %v, must be from 0 to 1", f.archKey("attention.layer_norm_rms_epsilon"), eps)
+	}
+	return nil
+}
+
+// checkSections checks how the dimensions of a head are divided among the axes
+// of a position.
+func checkSections(f *File) *Error {
+	key := f.archKey("rope.dimension_sections")
+	sections, err := required[[]int32](f, key)
+	if err != nil {
+		return err
+	}
+	if len(sections) != 4 {
+		return refuse(ReasonBadValue, "%s has %d numbers, must have 4", key, len(sections))
+	}
+	sum := int64(0)
+	for _, s := range sections {
+		if s < 0 || s > MaxWidth {
+			return refuse(ReasonBadValue, "%s holds %d, must be from 0 to %d", key, s, MaxWidth)
+		}
+		sum += int64(s)
+	}
+	if sum == 0 {
+		return refuse(ReasonBadValue, "%s are all 0", key)
 	}
 	return nil
 }

@@ -15,6 +15,16 @@ type Options struct {
 	Vocabulary *Vocabulary
 	Template   string // the chat template; "" for none
 	Seed       uint64
+	// Vision makes it a Qwen3-VL, which has the same tensors: positions have four
+	// axes, and an image brings features for the first layer.
+	Vision bool
+}
+
+func (o Options) architecture() string {
+	if o.Vision {
+		return "qwen3vl"
+	}
+	return "qwen3"
 }
 
 // Write writes the model in F16 (norms in F32) as GGUF and returns its size in
@@ -43,26 +53,26 @@ func Write(ctx context.Context, w io.Writer, opt Options) (int64, error) {
 }
 
 func setMetadata(w *gguf.Writer, opt Options) error {
-	s, v := opt.Shape, opt.Vocabulary
+	s, v, arch := opt.Shape, opt.Vocabulary, opt.architecture()
 	fileType, _ := gguf.FileType("F16")
 	pairs := []struct {
 		key   string
 		value gguf.Value
 	}{
-		{"general.architecture", gguf.ValueOf("qwen3")},
+		{"general.architecture", gguf.ValueOf(arch)},
 		{"general.type", gguf.ValueOf("model")},
 		{"general.name", gguf.ValueOf(fmt.Sprintf("Random weights in the shape of Qwen3 %s", s.Name))},
 		{"general.file_type", gguf.ValueOf(fileType)},
-		{"qwen3.block_count", gguf.ValueOf(uint32(s.Layers))},
-		{"qwen3.context_length", gguf.ValueOf(uint32(s.Context))},
-		{"qwen3.embedding_length", gguf.ValueOf(uint32(s.Embedding))},
-		{"qwen3.feed_forward_length", gguf.ValueOf(uint32(s.FeedForward))},
-		{"qwen3.attention.head_count", gguf.ValueOf(uint32(s.Heads))},
-		{"qwen3.attention.head_count_kv", gguf.ValueOf(uint32(s.KVHeads))},
-		{"qwen3.attention.key_length", gguf.ValueOf(uint32(s.HeadLength))},
-		{"qwen3.attention.value_length", gguf.ValueOf(uint32(s.HeadLength))},
-		{"qwen3.attention.layer_norm_rms_epsilon", gguf.ValueOf(float32(1e-6))},
-		{"qwen3.rope.freq_base", gguf.ValueOf(float32(1e6))},
+		{arch + ".block_count", gguf.ValueOf(uint32(s.Layers))},
+		{arch + ".context_length", gguf.ValueOf(uint32(s.Context))},
+		{arch + ".embedding_length", gguf.ValueOf(uint32(s.Embedding))},
+		{arch + ".feed_forward_length", gguf.ValueOf(uint32(s.FeedForward))},
+		{arch + ".attention.head_count", gguf.ValueOf(uint32(s.Heads))},
+		{arch + ".attention.head_count_kv", gguf.ValueOf(uint32(s.KVHeads))},
+		{arch + ".attention.key_length", gguf.ValueOf(uint32(s.HeadLength))},
+		{arch + ".attention.value_length", gguf.ValueOf(uint32(s.HeadLength))},
+		{arch + ".attention.layer_norm_rms_epsilon", gguf.ValueOf(float32(1e-6))},
+		{arch + ".rope.freq_base", gguf.ValueOf(float32(1e6))},
 		{"tokenizer.ggml.model", gguf.ValueOf("gpt2")},
 		{"tokenizer.ggml.pre", gguf.ValueOf("qwen2")},
 		{"tokenizer.ggml.tokens", gguf.ValueOf(v.Tokens)},
@@ -75,6 +85,18 @@ func setMetadata(w *gguf.Writer, opt Options) error {
 	}
 	for _, p := range pairs {
 		if err := w.Set(p.key, p.value); err != nil {
+			return err
+		}
+	}
+	if opt.Vision {
+		// In pairs of a head's dimensions, as Qwen3-VL divides them: time, height,
+		// width, and none for the fourth.
+		pairs := int32(s.HeadLength / 2)
+		space := pairs * 5 / 16
+		if err := w.Set(arch+".rope.dimension_sections", gguf.ValueOf([]int32{pairs - 2*space, space, space, 0})); err != nil {
+			return err
+		}
+		if err := w.Set(arch+".n_deepstack_layers", gguf.ValueOf(uint32(1))); err != nil {
 			return err
 		}
 	}
