@@ -119,6 +119,7 @@ func arrows() []arrow {
 			why: "plugs import only words"},
 		{from: folder("llama"), to: []string{"engine", "gateway", "server", "store", "media", "registry", "cmd", "net/http", "database/sql"},
 			why: "the wall to C is thin"},
+		{from: except("internal/testkit"), to: []string{"internal/testkit"}, why: "doubles are for tests"},
 		{from: except("cmd"), to: []string{"cmd"}, why: "the wiring is on top"},
 	}
 }

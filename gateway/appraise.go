@@ -28,6 +28,7 @@ type proposal struct {
 	price   jeantrail.Price
 	bounds  jeantrail.Bounds
 
+	stages       *jeantrail.Estimate // what the jobs of a pipeline can cost; nil for any other job
 	cacheUse     jeantrail.CacheUse
 	cacheKey     []byte // set if the result is to be kept
 	rulesApplied []string
@@ -60,6 +61,9 @@ func (g *Gateway) appraise(ctx context.Context, p jeantrail.Principal, req jeant
 	if err := g.lookUp(ctx, a); err != nil {
 		return nil, err
 	}
+	if err := a.foresee(ctx, p); err != nil {
+		return nil, err
+	}
 	a.job.Model, a.job.Price, a.job.Priority = a.model, a.price, a.request.Priority
 	if a.estimate() == jeantrail.MaxMoney {
 		return nil, jeantrail.Errorf(jeantrail.CodeBudgetExceeded, "the request could cost more than can be counted").
@@ -80,11 +84,11 @@ func (g *Gateway) fillTemplate(req *jeantrail.Request) error {
 	if err != nil {
 		return err
 	}
-	if t.Kind != req.Kind || req.Text == nil {
+	own := promptOf(req)
+	if t.Kind != req.Kind || own == nil {
 		return jeantrail.Errorf(jeantrail.CodeInvalid, "the template %q is for requests of kind %s, this one is of kind %s", t.Name, t.Kind, req.Kind)
 	}
-	text := *req.Text // the request as it was asked stays as it is
-	variables, err := prompt.Fill(t, req.Variables, text.Prompt)
+	variables, err := prompt.Fill(t, req.Variables, *own)
 	if err != nil {
 		return err
 	}
@@ -92,17 +96,45 @@ func (g *Gateway) fillTemplate(req *jeantrail.Request) error {
 	if err != nil {
 		return err
 	}
-	text.Prompt = ""
-	if err := prompt.Apply(rendered, &text); err != nil {
+	if req.Text == nil {
+		*own = rendered.Prompt
+		return req.Validate()
+	}
+	*own = ""
+	if err := prompt.Apply(rendered, req.Text); err != nil {
 		return err
 	}
-	req.Text = &text
 	return req.Validate()
+}
+
+// promptOf returns the text of a request that a template may make, nil if its
+// kind has none. It belongs to a copy: the request as it was asked stays as it is.
+func promptOf(req *jeantrail.Request) *string {
+	switch {
+	case req.Text != nil:
+		text := *req.Text
+		req.Text = &text
+		return &text.Prompt
+	case req.Image != nil:
+		image := *req.Image
+		req.Image = &image
+		return &image.Prompt
+	case req.Speak != nil:
+		speak := *req.Speak
+		req.Speak = &speak
+		return &speak.Text
+	default:
+		return nil
+	}
 }
 
 // prepare resolves the model, lets its backend read the request, and prices it.
 func (g *Gateway) prepare(ctx context.Context, a *proposal) (err error) {
-	if a.model, a.backend, err = g.opts.Models.Resolve(a.request.Model); err != nil {
+	name := a.request.Model
+	if name == "" && a.request.Text != nil && len(a.request.Text.Images) > 0 {
+		name = VisionModel
+	}
+	if a.model, a.backend, err = g.opts.Models.Resolve(a.request.Kind, name); err != nil {
 		return fmt.Errorf("resolve model: %w", err)
 	}
 	if a.work, err = a.backend.Prepare(ctx, &a.request); err != nil {
@@ -131,7 +163,7 @@ func (g *Gateway) applyRules(ctx context.Context, a *proposal, short bool) error
 		return err
 	}
 	a.toldRoom = book.AskBudgets() && !facts.BudgetShort
-	outcome := book.Evaluate(facts, termsOf(&a.request, a.model), g.canonical)
+	outcome := book.Evaluate(facts, termsOf(&a.request, a.model), g.canonical(a.request.Kind))
 	a.rulesApplied, a.rulesSkipped = outcome.Applied, outcome.Skipped
 	for _, s := range outcome.Skipped {
 		g.opts.Logger.Warn("an optimisation rule could not be applied", "rule", s)
@@ -171,10 +203,12 @@ func (g *Gateway) read(rows []jeantrail.Rule) *policy.Rules {
 	return rules
 }
 
-// canonical resolves a model's name for the rules.
-func (g *Gateway) canonical(name string) (string, error) {
-	model, _, err := g.opts.Models.Resolve(name)
-	return model, err
+// canonical returns what resolves a model's name for the rules.
+func (g *Gateway) canonical(kind jeantrail.Kind) func(string) (string, error) {
+	return func(name string) (string, error) {
+		model, _, err := g.opts.Models.Resolve(kind, name)
+		return model, err
+	}
 }
 
 // facts are what the rules may ask about a request. How budgets stand is only
@@ -206,10 +240,14 @@ func (g *Gateway) facts(ctx context.Context, a *proposal, budgets, short bool) (
 // inputOf is the caller's own text: what the length of a request is measured by.
 func inputOf(req *jeantrail.Request) string {
 	t := req.Text
-	if t == nil {
+	switch {
+	case req.Image != nil:
+		return req.Image.Prompt
+	case req.Speak != nil:
+		return req.Speak.Text
+	case t == nil:
 		return ""
-	}
-	if len(t.Messages) == 0 {
+	case len(t.Messages) == 0:
 		return t.Prompt
 	}
 	for i := len(t.Messages) - 1; i >= 0; i-- {

@@ -115,6 +115,15 @@ func (f *feed) progress(at time.Time, p jeantrail.Progress) (tell bool) {
 	return f.soil()
 }
 
+// report adds an event that does not grow, of the backend's making.
+func (f *feed) report(ev jeantrail.Event) (tell bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = nil
+	f.push(ev)
+	return f.soil()
+}
+
 // alert puts an event of somebody else's making at the end. While the feed is
 // claimed it waits, since who has claimed it may count on the next number; a
 // job that is being settled gets no more.

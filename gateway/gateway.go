@@ -25,6 +25,9 @@ const (
 	DefaultCacheAge      = 7 * 24 * time.Hour
 )
 
+// MaxArtifact is the most bytes that one file of a job may have.
+const MaxArtifact = 1 << 30
+
 // Options of a Gateway. Store and Models are required; zero for any other
 // field means its default.
 type Options struct {
@@ -33,6 +36,8 @@ type Options struct {
 	Logger   *slog.Logger     // default: nothing is logged
 	Observer Observer         // default: nobody is told
 	Clock    func() time.Time // default: time.Now; stamps only, never waits
+	// Files keeps what jobs make; without it a job that makes files fails.
+	Files Files
 	// Templates may be named by requests; default: the built-in ones.
 	Templates *prompt.Library
 	// Meter begins to measure what a job draws; what it returns ends it.

@@ -149,7 +149,7 @@ func waitInQueue(ctx context.Context, _ *jeantrail.Job, _ gateway.Sink) error {
 
 type models struct{ backend gateway.Backend }
 
-func (m models) Resolve(name string) (string, gateway.Backend, error) {
+func (m models) Resolve(_ jeantrail.Kind, name string) (string, gateway.Backend, error) {
 	switch name {
 	case "", "m", "alias":
 		return "m", m.backend, nil

@@ -258,7 +258,7 @@ func (g *Gateway) report(ctx context.Context, a *proposal, rules []jeantrail.Rul
 		Before: termsOf(&a.request, a.model),
 	}
 	report.Before.Estimate = a.estimate()
-	outcome := policy.Evaluate(rules, facts, report.Before, g.canonical)
+	outcome := policy.Evaluate(rules, facts, report.Before, g.canonical(a.request.Kind))
 	if err := g.changeTerms(ctx, a, outcome.Terms); err != nil {
 		return nil, err
 	}

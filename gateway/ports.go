@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
@@ -48,14 +49,47 @@ type Sink interface {
 	// be empty (a token that is held back, or ends the turn, still counts).
 	Token(text string, reasoning bool, tokens int)
 	Progress(jeantrail.Progress)
+	// Artifact keeps a file that the job made and puts it into the job's log. It
+	// fills in index, checksum and size. It is the one report that waits: for the
+	// disk. An image, and a second of audio, is charged if it was reported here.
+	Artifact(a jeantrail.Artifact, content io.Reader) (jeantrail.Artifact, error)
+	// Stage reports a stage of a pipeline that began or ended.
+	Stage(jeantrail.Stage)
 }
+
+// Resumer is work that can go on where an earlier process left it, such as a
+// pipeline whose finished stages are jobs of their own.
+type Resumer interface {
+	// Resume is Run for a job that has started already, with its log so far.
+	Resume(ctx context.Context, job *jeantrail.Job, log []jeantrail.Event, sink Sink) (*jeantrail.Result, error)
+}
+
+// Estimator is work that costs what other jobs cost, as a pipeline does.
+type Estimator interface {
+	// Estimate returns the most that those jobs can cost for the principal.
+	Estimate(ctx context.Context, p jeantrail.Principal) (*jeantrail.Estimate, error)
+}
+
+// Files keeps the files that requests bring and jobs make, by their content.
+type Files interface {
+	// Put keeps what r gives. More than limit bytes are too_large, and nothing is
+	// kept; a full disk is storage_full.
+	Put(ctx context.Context, r io.Reader, limit int64) (jeantrail.File, error)
+	// Open returns a file's content, or not_found.
+	Open(f jeantrail.File) (io.ReadSeekCloser, error)
+}
+
+// VisionModel is the name by which Models is asked for any model that reads
+// images: that of a text request which brings some and names no model.
+const VisionModel = "vision"
 
 // Models finds the backend for a model's name.
 type Models interface {
-	// Resolve returns the model's own name, which differs from the one asked for
-	// when that was "", an alias or a name of the integration guide, and its
-	// backend. An unknown name is not_found and lists what there is.
-	Resolve(name string) (model string, backend Backend, err error)
+	// Resolve returns the own name of the model, worker or workflow that does work
+	// of this kind, and its backend. The name differs from the one asked for when
+	// that was "", an alias or a name of the integration guide. An unknown name is
+	// not_found and lists what there is.
+	Resolve(kind jeantrail.Kind, name string) (model string, backend Backend, err error)
 	List(ctx context.Context) []jeantrail.Model
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ const recoverPage = 1024
 
 // Recover takes up what an earlier process left unfinished. Async jobs that had
 // not begun run in this process, from Start on, or stay for a later one
-// (Options.LeaveQueued). The others become interrupted,
+// (Options.LeaveQueued); async pipelines go on after their last finished stage. The others become interrupted,
 // keep what their event logs hold, and are charged for exactly that; a job that
 // never started costs nothing. It returns how many jobs it closed. Jobs of this
 // process are left alone, so that it may be called at any time; an error about
@@ -28,31 +29,56 @@ func (g *Gateway) Recover(ctx context.Context) (int, error) {
 	}
 	closed := 0
 	var failures []error
+	var pipelines []*jeantrail.Job
+	settle := func(job *jeantrail.Job) {
+		done, err := g.closeJob(ctx, job)
+		if done {
+			closed++
+		}
+		if err != nil {
+			failures = append(failures, err)
+		}
+	}
 	for i := range jobs {
 		job := &jobs[i]
-		if g.task(job.ID) != nil || revivable(job) && (g.opts.LeaveQueued || g.takeUp(ctx, job)) {
-			continue
-		}
-		switch err := g.recoverJob(ctx, job); {
-		case err == nil:
-			closed++
-		case jeantrail.CodeOf(err) == jeantrail.CodeConflict:
-			// It was a job of this process that ended since the list was read.
+		switch {
+		case g.task(job.ID) != nil:
+		case revivable(job) && (g.opts.LeaveQueued || g.takeUp(ctx, job, g.revive)):
+		case resumable(job):
+			pipelines = append(pipelines, job)
 		default:
-			failures = append(failures, fmt.Errorf("recover job %s: %w", job.ID, err))
+			settle(job)
+		}
+	}
+	// After the jobs that were their stages, whose end they will ask for.
+	for _, job := range pipelines {
+		if !g.opts.LeaveQueued && !g.takeUp(ctx, job, g.resume) {
+			settle(job)
 		}
 	}
 	return closed, errors.Join(failures...)
 }
 
+// closeJob settles a job of an earlier process and reports whether it had to be.
+func (g *Gateway) closeJob(ctx context.Context, job *jeantrail.Job) (bool, error) {
+	switch err := g.recoverJob(ctx, job); {
+	case err == nil:
+		return true, nil
+	case jeantrail.CodeOf(err) == jeantrail.CodeConflict:
+		return false, nil // it was a job of this process that ended since the list was read
+	default:
+		return false, fmt.Errorf("recover job %s: %w", job.ID, err)
+	}
+}
+
 // takeUp lets a job run in this process if that is possible.
-func (g *Gateway) takeUp(ctx context.Context, job *jeantrail.Job) bool {
-	t, err := g.revive(ctx, job)
+func (g *Gateway) takeUp(ctx context.Context, job *jeantrail.Job, how func(context.Context, *jeantrail.Job) (*task, error)) bool {
+	t, err := how(ctx, job)
 	if err != nil {
-		g.opts.Logger.Warn("a queued job of an earlier process cannot be run", slog.String("job", job.ID), slog.Any("error", err))
+		g.opts.Logger.Warn("a job of an earlier process cannot be run", slog.String("job", job.ID), slog.Any("error", err))
 		return false
 	}
-	g.opts.Logger.Info("a queued job of an earlier process is run", slog.String("job", job.ID))
+	g.opts.Logger.Info("a job of an earlier process is run", slog.String("job", job.ID))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.phase == phaseRunning {
@@ -99,6 +125,8 @@ type replay struct {
 	text      strings.Builder
 	reasoning strings.Builder
 	usage     jeantrail.Usage
+	made      []jeantrail.Artifact
+	stages    []jeantrail.Stage
 }
 
 func (p *replay) read(ctx context.Context, store Store, id string) error {
@@ -122,6 +150,11 @@ func (p *replay) add(ev *jeantrail.Event) {
 	case jeantrail.EventStarted:
 		p.started = *ev
 		p.usage.PromptTokens, p.usage.CachedTokens = ev.Prompt, ev.Cached
+	case jeantrail.EventArtifact:
+		p.made = append(p.made, *ev.Artifact)
+		p.usage.Images, p.usage.AudioOut = madeOf(p.made)
+	case jeantrail.EventStage:
+		p.stage(ev.Stage)
 	case jeantrail.EventToken:
 		if p.first.IsZero() {
 			p.first = ev.At
@@ -136,6 +169,30 @@ func (p *replay) add(ev *jeantrail.Event) {
 	}
 }
 
+// stage keeps the newest report of each stage.
+func (p *replay) stage(s *jeantrail.Stage) {
+	i := slices.IndexFunc(p.stages, func(known jeantrail.Stage) bool { return known.Name == s.Name })
+	if i < 0 {
+		p.stages = append(p.stages, *s)
+		return
+	}
+	p.stages[i] = *s
+}
+
+// pipeline is what the log shows of a pipeline, nil for any other job.
+func (p *replay) pipeline(job *jeantrail.Job) *jeantrail.Pipeline {
+	if job.Kind != jeantrail.KindPipeline {
+		return nil
+	}
+	out := &jeantrail.Pipeline{Workflow: job.Model, Stages: p.stages}
+	for i := range p.stages {
+		out.Usage = out.Usage.Add(p.stages[i].Usage)
+		out.Cost.Amount = out.Cost.Amount.Add(p.stages[i].Cost.Amount)
+		out.Cost.Reserved = out.Cost.Reserved.Add(p.stages[i].Cost.Reserved)
+	}
+	return out
+}
+
 // result is what the log shows of the work. The times end with the newest
 // event, because nobody knows when the process died.
 func (p *replay) result(job *jeantrail.Job) *jeantrail.Result {
@@ -147,6 +204,8 @@ func (p *replay) result(job *jeantrail.Job) *jeantrail.Result {
 		Usage:        p.usage,
 		Engine:       p.started.Engine,
 		Cache:        jeantrail.CacheOff,
+		Artifacts:    p.made,
+		Pipeline:     p.pipeline(job),
 	}
 	if p.started.Model != "" {
 		r.Model = p.started.Model

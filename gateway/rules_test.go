@@ -24,7 +24,7 @@ func (r *rig) rule(conditions, actions string) *jeantrail.Rule {
 // twoModels has a cheap model beside the default one.
 type twoModels struct{ backend gateway.Backend }
 
-func (m twoModels) Resolve(name string) (string, gateway.Backend, error) {
+func (m twoModels) Resolve(_ jeantrail.Kind, name string) (string, gateway.Backend, error) {
 	switch name {
 	case "", "m":
 		return "m", m.backend, nil

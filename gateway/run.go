@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 // run is the goroutine of a task.
 func (g *Gateway) run(t *task) {
 	defer g.jobs.Done()
-	s := &sink{gateway: g, task: t}
+	s := &sink{gateway: g, task: t, started: t.began}
 	result, err := s.work()
 	if result == nil {
 		result = new(jeantrail.Result)
@@ -30,6 +32,7 @@ type sink struct {
 	started jeantrail.Event         // zero if the backend never began
 	first   time.Time               // when the first token came
 	tokens  int                     // sampled tokens that the log accounts for
+	made    []jeantrail.Artifact    // in the order of the log
 	measure func() jeantrail.Energy // ends the measurement; nil if none began
 }
 
@@ -39,6 +42,9 @@ func (s *sink) work() (*jeantrail.Result, error) {
 		return nil, context.Cause(t.ctx)
 	}
 	job := t.job
+	if t.log != nil {
+		return t.work.(Resumer).Resume(t.ctx, &job, t.log, s)
+	}
 	return t.work.Run(t.ctx, &job, s)
 }
 
@@ -114,6 +120,32 @@ func (s *sink) Token(text string, reasoning bool, tokens int) {
 	}
 	if hurry {
 		s.gateway.commit.hurry()
+	}
+}
+
+// Artifact implements Sink. The file is on the disk before its event is.
+func (s *sink) Artifact(a jeantrail.Artifact, content io.Reader) (jeantrail.Artifact, error) {
+	g, t := s.gateway, s.task
+	if g.opts.Files == nil {
+		return a, errors.New("the gateway has no place for files")
+	}
+	file, err := g.opts.Files.Put(t.ctx, content, MaxArtifact)
+	if err != nil {
+		return a, fmt.Errorf("keep artifact: %w", err)
+	}
+	file.MediaType = a.MediaType
+	a.File, a.Index, a.Duration = file, len(s.made), a.Duration.Truncate(time.Millisecond)
+	s.made = append(s.made, a)
+	if t.feed.report(jeantrail.Event{Type: jeantrail.EventArtifact, At: g.now(), Artifact: &a}) {
+		g.commit.mark(t)
+	}
+	return a, nil
+}
+
+// Stage implements Sink.
+func (s *sink) Stage(stage jeantrail.Stage) {
+	if s.task.feed.report(jeantrail.Event{Type: jeantrail.EventStage, At: s.gateway.now(), Stage: &stage}) {
+		s.gateway.commit.mark(s.task)
 	}
 }
 

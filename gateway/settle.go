@@ -31,6 +31,10 @@ func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
 		cause := cmp.Or(context.Cause(t.ctx), errors.New("the backend ended a job that it had not started"))
 		state, failure = jeantrail.StateFailed, jeantrail.AsError(cause)
 	}
+	if state == jeantrail.StateInterrupted && t.canGoOn() && g.storePending(t, pending) {
+		g.leaveOpen(t)
+		return
+	}
 	now := g.now()
 	g.complete(s, result, state, now)
 	terminal := t.feed.next(terminalEvent(state, now, result, failure))
@@ -75,6 +79,22 @@ func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
 	if settlement.CacheKey != nil {
 		g.trim.filed(g, int64(len(result.Text)+len(result.Reasoning)))
 	}
+}
+
+// storePending stores the last events of a job that is left open, and reports
+// whether that went well.
+func (g *Gateway) storePending(t *task, pending []jeantrail.Event) bool {
+	if len(pending) == 0 {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), g.opts.SettleTimeout)
+	defer cancel()
+	if err := g.opts.Store.Append(ctx, pending); err != nil {
+		g.opts.Logger.Warn("the last events of a job could not be stored", slog.String("job", t.job.ID), slog.Any("error", err))
+		return false
+	}
+	t.feed.stored(pending[len(pending)-1].Seq)
+	return true
 }
 
 // giveUp leaves a job open in the store, for Recover at the next start. Readers
@@ -129,6 +149,8 @@ func (g *Gateway) complete(s *sink, r *jeantrail.Result, state jeantrail.State, 
 			slog.String("job", t.job.ID), slog.Int("counted", r.Usage.CompletionTokens), slog.Int("reported", s.tokens))
 		r.Usage.CompletionTokens = s.tokens
 	}
+	r.Usage.Images, r.Usage.AudioOut = madeOf(s.made)
+	r.Artifacts = s.made
 	// Parts that exceed their whole could not be stored.
 	r.Usage.CachedTokens = min(r.Usage.CachedTokens, r.Usage.PromptTokens)
 	r.Usage.ReasoningTokens = min(r.Usage.ReasoningTokens, r.Usage.CompletionTokens)
@@ -148,6 +170,19 @@ func (g *Gateway) complete(s *sink, r *jeantrail.Result, state jeantrail.State, 
 	}
 	setTimings(&r.Timings, t.job.CreatedAt, t.startedAt(), s.first, end)
 	g.charge(&t.job, r)
+}
+
+// madeOf counts what artifacts are charged for.
+func madeOf(artifacts []jeantrail.Artifact) (images int, audio time.Duration) {
+	for i := range artifacts {
+		switch artifacts[i].Kind {
+		case jeantrail.ArtifactImage:
+			images++
+		case jeantrail.ArtifactAudio:
+			audio += artifacts[i].Duration
+		}
+	}
+	return images, audio
 }
 
 func finishOf(s jeantrail.State) jeantrail.FinishReason {

@@ -83,6 +83,9 @@ func authorize(p jeantrail.Principal, req *jeantrail.Request) error {
 	if req.Priority == "" {
 		req.Priority = jeantrail.PriorityInteractive
 	}
+	if req.Pipeline != nil {
+		req.Model = req.Pipeline.Workflow
+	}
 	return nil
 }
 
@@ -114,6 +117,9 @@ func (g *Gateway) admit(ctx context.Context, t *task, a *proposal) error {
 
 // decide says what to hold, inside the transaction that admits the job.
 func (a *proposal) decide(standings []jeantrail.BudgetStanding) (jeantrail.Money, error) {
+	if err := a.fits(standings); err != nil {
+		return 0, err
+	}
 	d := ledger.Decide(standings, a.price, a.bounds)
 	if d.Refused == nil {
 		return d.Hold, nil

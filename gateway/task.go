@@ -18,6 +18,10 @@ type task struct {
 	rulesApplied []string
 	rulesSkipped []string
 	feed         *feed
+	// Of a job that goes on where an earlier process left it: its log, and how
+	// that says it began.
+	log   []jeantrail.Event
+	began jeantrail.Event
 
 	// ctx is the life of the job. It is kept here because it belongs to no
 	// call: it ends by cancel, whoever calls that.

@@ -15,7 +15,7 @@
 // is done for a kind of request is a craft (craft.go): what it refuses, what it
 // can use at most, and a function for each dialect. probe.go finds out which
 // dialect a server speaks and how it is. image.go with sdapi.go and openai.go,
-// and chat.go, are crafts.
+// transcribe.go, speak.go and chat.go are crafts.
 //
 // A dialect is a func(ctx, *call) error. ctx ends when the job is cancelled or
 // took too long. The call has the request, the client, what a probe found out,

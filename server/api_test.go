@@ -67,7 +67,7 @@ func TestUnknownErrorSaysNothing(t *testing.T) {
 func TestPathsAndMethods(t *testing.T) {
 	s := newTestServer(t, Options{})
 	wantProblem(t, call(s, "GET", "/", ""), 404, jeantrail.CodeNotFound)
-	wantProblem(t, call(s, "GET", "/generate-image", ""), 404, jeantrail.CodeNotFound)
+	wantProblem(t, call(s, "GET", "/generate-images", ""), 404, jeantrail.CodeNotFound)
 	for path, allow := range map[string]string{"/generate": "POST", "/job/x": "DELETE, GET", "/health": "GET"} {
 		w := call(s, "PUT", path, "")
 		if wantProblem(t, w, 405, jeantrail.CodeUnsupported); w.Header().Get("Allow") != allow {
@@ -114,13 +114,13 @@ func TestListJobs(t *testing.T) {
 	road := newFakeRoad(answerScript)
 	s := newTestServer(t, Options{Road: road})
 	call(s, "POST", "/generate", `{"prompt":"private"}`)
-	w := call(s, "GET", "/jobs?user_id=u&status=succeeded&kind=text&model=builtin&from=2026-01-02&to=2026-01-03T00:00:00%2B01:00&limit=7&cursor=c", "")
+	w := call(s, "GET", "/jobs?user_id=u&status=succeeded&kind=text&model=builtin&workflow=w&parent=p&from=2026-01-02&to=2026-01-03T00:00:00%2B01:00&limit=7&cursor=c", "")
 	m := decoded(t, w)
 	if jobs := m["jobs"].([]any); len(jobs) != 1 || m["next"] != "more" || strings.Contains(w.Body.String(), "private") {
 		t.Errorf("listing %v", m)
 	}
 	want := jeantrail.JobFilter{
-		UserID: "u", State: "succeeded", Kind: "text", Model: "builtin", Limit: 7, Cursor: "c",
+		UserID: "u", State: "succeeded", Kind: "text", Model: "builtin", Workflow: "w", Parent: "p", Limit: 7, Cursor: "c",
 		From: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 2, 23, 0, 0, 0, time.UTC),
 	}
 	if road.filter != want {

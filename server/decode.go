@@ -5,16 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"mime"
 	"net/http"
 	"net/url"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/jeantrail/jeantrail-ai"
@@ -22,26 +18,47 @@ import (
 
 // readJSON reads a request's body into v, a pointer to a wire struct.
 func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	data, err := s.readBytes(w, r)
+	data, err := s.readBytes(w, r, s.opt.MaxBody)
 	if err != nil {
 		return err
 	}
 	return decodeStrict(data, v)
 }
 
+// carrier is a body that may have files in base64 in it.
+type carrier interface {
+	// carried returns how many bytes of the body are files.
+	carried() int64
+}
+
+// readJSONWithFiles is readJSON for a body that is longer by the files in it.
+func (s *Server) readJSONWithFiles(w http.ResponseWriter, r *http.Request, v carrier) error {
+	data, err := s.readBytes(w, r, s.opt.MaxBody+inBase64(s.maxInline()))
+	if err != nil {
+		return err
+	}
+	if err := decodeStrict(data, v); err != nil {
+		return err
+	}
+	if int64(len(data))-v.carried() > s.opt.MaxBody {
+		return bodyTooLarge(s.opt.MaxBody)
+	}
+	return nil
+}
+
 // readBytes reads a body that says it is JSON.
-func (s *Server) readBytes(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if err := checkContentType(r); err != nil {
 		return nil, err
 	}
-	return s.readBody(w, r)
+	return readBody(w, r, limit)
 }
 
 // readFields is readJSON for a body in which a field that is left out is not the
 // same as one that is null. It returns the names of the body's own fields that
 // are null, and refuses those that are not among nullable.
 func (s *Server) readFields(w http.ResponseWriter, r *http.Request, v any, nullable ...string) (nulls map[string]bool, err error) {
-	data, err := s.readBytes(w, r)
+	data, err := s.readBytes(w, r, s.opt.MaxBody)
 	if err != nil {
 		return nil, err
 	}
@@ -63,68 +80,6 @@ func (s *Server) readFields(w http.ResponseWriter, r *http.Request, v any, nulla
 		nulls[name] = true
 	}
 	return nulls, nil
-}
-
-// checkContentType lets scripts send JSON as carelessly as curl -d does, but
-// holds browsers to application/json: the other types are those that a page of
-// any origin may send without a preflight.
-func checkContentType(r *http.Request) error {
-	values := r.Header.Values("Content-Type")
-	if len(values) > 1 {
-		return jeantrail.Errorf(jeantrail.CodeInvalid, "the request has more than one Content-Type")
-	}
-	allowed := []string{"application/json", "application/x-www-form-urlencoded"}
-	if fromBrowser(r) {
-		allowed = allowed[:1]
-	} else if len(values) == 0 || values[0] == "" {
-		return nil
-	}
-	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset := params["charset"]
-	if err != nil || !slices.Contains(allowed, mediaType) || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
-		return jeantrail.Errorf(jeantrail.CodeUnsupportedMedia, "the content type is not JSON in UTF-8").
-			WithHint("Send Content-Type: application/json.")
-	}
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return jeantrail.Errorf(jeantrail.CodeUnsupportedMedia, "compressed bodies are not read").
-			WithHint("Send the body without Content-Encoding.")
-	}
-	return nil
-}
-
-// errBodyTimeout is a body that was too slow; HTTP has a status of its own for it.
-var errBodyTimeout = errors.New("the body did not arrive in time")
-
-// readBody reads the whole body within the limits of size and time.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	limit := s.opt.MaxBody
-	tooLarge := jeantrail.Errorf(jeantrail.CodeTooLarge, "the body is longer than %d bytes", limit).WithNumber("limit", limit)
-	if r.ContentLength > limit {
-		return nil, tooLarge
-	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var over *http.MaxBytesError
-	if errors.As(err, &over) {
-		return nil, tooLarge
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, errBodyTimeout
-	}
-	if err != nil {
-		return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "the body did not arrive whole: %w", err)
-	}
-	// The deadline was for the body: left in place it would end the request itself
-	// later on, since net/http keeps reading to notice that a client goes.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	return data, nil
-}
-
-// limitBodyTime gives the body of a request its time. A body that is refused
-// unread keeps the deadline, because net/http drains it before the next request.
-func limitBodyTime(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	}
 }
 
 // decodeStrict reads one JSON object into v. Other than encoding/json it
@@ -278,13 +233,17 @@ func checkList(body []byte, dec *json.Decoder, base int64, elem reflect.Type, pa
 	return nil
 }
 
-// jsonFields returns the wire names of a struct with their types.
+// jsonFields returns the wire names of a struct, those of embedded ones
+// included, with their types.
 func jsonFields(t reflect.Type) map[string]reflect.Type {
 	fields := make(map[string]reflect.Type, t.NumField())
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if name != "" && name != "-" {
+		switch {
+		case name != "" && name != "-":
 			fields[name] = t.Field(i).Type
+		case t.Field(i).Anonymous && name == "":
+			maps.Copy(fields, jsonFields(t.Field(i).Type))
 		}
 	}
 	return fields

@@ -136,12 +136,28 @@ type wireResult struct {
 	RulesApplied   []string    `json:"rules_applied" nullable:"false"`
 	RulesSkipped   []string    `json:"rules_skipped,omitempty" nullable:"false" doc:"Rules that held but could not be applied, each with the reason."`
 	Energy         *wireEnergy `json:"energy,omitempty"`
+	MediaResult
+}
+
+// about is what only a job knows of its result.
+type about struct {
+	jobID    string
+	model    string // that was asked for
+	segments bool   // a transcription is shown with its times
+}
+
+func aboutOf(job *jeantrail.Job) about {
+	t := job.Request.Transcribe
+	return about{
+		jobID: job.ID, model: job.RequestedModel,
+		segments: t != nil && t.Format == jeantrail.TranscriptVerbose,
+	}
 }
 
 // resultOf joins a result with what only its job knows.
-func resultOf(jobID, requested string, state jeantrail.State, r *jeantrail.Result) *wireResult {
+func resultOf(of about, state jeantrail.State, r *jeantrail.Result) *wireResult {
 	out := &wireResult{
-		JobID: jobID, Status: string(state), Model: r.Model, RequestedModel: requested,
+		JobID: of.jobID, Status: string(state), Model: r.Model, RequestedModel: of.model,
 		Text: r.Text, Reasoning: r.Reasoning, FinishReason: string(r.FinishReason), Truncated: r.Truncated,
 		Usage: usageOf(r.Usage), Cost: costOf(r.Cost), Engine: engineOf(r.Engine), Energy: energyOf(r.Energy),
 		Cache: string(r.Cache), RulesApplied: r.RulesApplied, RulesSkipped: r.RulesSkipped,
@@ -157,6 +173,11 @@ func resultOf(jobID, requested string, state jeantrail.State, r *jeantrail.Resul
 	if out.RulesApplied == nil {
 		out.RulesApplied = []string{}
 	}
+	out.MediaResult = mediaResultOf(of, r)
+	if p := r.Pipeline; p != nil {
+		// What the job itself used is nothing; what its stages did is of interest.
+		out.Usage, out.Cost = usageOf(p.Usage), costOf(p.Cost)
+	}
 	return out
 }
 
@@ -169,14 +190,14 @@ type wireEvent struct {
 	Partial bool   `json:"partial,omitempty" doc:"A live piece of the token event that seq will number; the stored event follows with only the text that no piece carried."`
 
 	Position     *int        `json:"position,omitempty" doc:"queued: jobs ahead"`
-	Model        string      `json:"model,omitempty" doc:"started"`
+	Model        string      `json:"model,omitempty" doc:"started; stage: that runs it"`
 	Engine       *wireEngine `json:"engine,omitempty" doc:"started"`
 	PromptTokens *int        `json:"prompt_tokens,omitempty" doc:"started"`
 	CachedTokens *int        `json:"cached_tokens,omitempty" doc:"started"`
 	Text         *string     `json:"text,omitempty" doc:"token"`
 	Reasoning    bool        `json:"reasoning,omitempty" doc:"token: the text is reasoning"`
 	Tokens       *int        `json:"tokens,omitempty" doc:"token: sampled tokens that the event accounts for"`
-	Stage        string      `json:"stage,omitempty" doc:"progress"`
+	Stage        string      `json:"stage,omitempty" doc:"progress: what it is of"`
 	Done         *int64      `json:"done,omitempty" doc:"progress"`
 	Total        *int64      `json:"total,omitempty" doc:"progress"`
 	Unit         string      `json:"unit,omitempty" doc:"progress"`
@@ -188,10 +209,11 @@ type wireEvent struct {
 	WindowStart  string      `json:"window_start,omitempty" format:"date-time" doc:"alert: left out if the budget counts since ever"`
 	Result       *wireResult `json:"result,omitempty" doc:"done, cancelled, interrupted"`
 	Error        *problem    `json:"error,omitempty" doc:"failed, interrupted"`
+	MediaEvent
 }
 
-// eventOf puts an event on the wire. requested is the model that the job asked for.
-func eventOf(e *jeantrail.Event, requested string) *wireEvent {
+// eventOf puts an event of a job on the wire.
+func eventOf(e *jeantrail.Event, of about) *wireEvent {
 	out := &wireEvent{Seq: e.Seq, Type: string(e.Type), JobID: e.JobID, At: wireTime(e.At), Partial: e.Partial}
 	switch e.Type {
 	case jeantrail.EventQueued:
@@ -210,9 +232,17 @@ func eventOf(e *jeantrail.Event, requested string) *wireEvent {
 			out.BudgetID, out.UserID, out.Percent = a.BudgetID, a.UserID, &a.Percent
 			out.LimitMicros, out.SpentMicros, out.WindowStart = &limit, &spent, wireTime(a.Window.Start)
 		}
+	case jeantrail.EventStage:
+		if e.Stage != nil {
+			out.Model, out.MediaEvent = e.Stage.Model, stageEvent(e.Stage)
+		}
+	case jeantrail.EventArtifact:
+		if e.Artifact != nil {
+			out.MediaEvent = artifactEvent(e.JobID, e.Artifact)
+		}
 	}
 	if e.Result != nil {
-		out.Result = resultOf(e.JobID, requested, stateOf(e.Type), e.Result)
+		out.Result = resultOf(of, stateOf(e.Type), e.Result)
 	}
 	if e.Err != nil {
 		out.Error = newProblem(e.Err, e.JobID)
@@ -228,75 +258,4 @@ func stateOf(t jeantrail.EventType) jeantrail.State {
 		}
 	}
 	return jeantrail.StateRunning
-}
-
-type wireLinks struct {
-	Self   string `json:"self"`
-	Events string `json:"events"`
-	Cancel string `json:"cancel" doc:"Send DELETE there."`
-}
-
-func linksOf(id string) wireLinks {
-	self := "/job/" + id
-	return wireLinks{Self: self, Events: self + "/events", Cancel: self}
-}
-
-// wireAccepted answers a job that goes on without its caller.
-type wireAccepted struct {
-	JobID  string    `json:"job_id" format:"uuid"`
-	Status string    `json:"status"`
-	Links  wireLinks `json:"links"`
-}
-
-// wireJob is a job as GET /job/{id} shows it; a listing leaves out the request
-// and the result.
-type wireJob struct {
-	JobID          string           `json:"job_id" format:"uuid"`
-	Kind           string           `json:"kind"`
-	Status         string           `json:"status" enum:"queued,running,succeeded,failed,cancelled,interrupted"`
-	UserID         string           `json:"user_id"`
-	Model          string           `json:"model"`
-	RequestedModel string           `json:"requested_model"`
-	Priority       string           `json:"priority"`
-	Async          bool             `json:"async"`
-	TaskType       string           `json:"task_type,omitempty"`
-	CreatedAt      string           `json:"created_at" format:"date-time"`
-	StartedAt      string           `json:"started_at,omitempty" format:"date-time"`
-	FinishedAt     string           `json:"finished_at,omitempty" format:"date-time"`
-	LastSeq        int64            `json:"last_seq" doc:"Number of the newest stored event."`
-	Cost           wireCost         `json:"cost"`
-	Usage          *wireUsage       `json:"usage,omitempty"`
-	Request        *generateRequest `json:"request,omitempty"`
-	Result         *wireResult      `json:"result,omitempty"`
-	Error          *problem         `json:"error,omitempty"`
-	Links          wireLinks        `json:"links"`
-}
-
-// jobSummary is a job without request and result.
-func jobSummary(j *jeantrail.Job) *wireJob {
-	out := &wireJob{
-		JobID: j.ID, Kind: string(j.Kind), Status: string(j.State), UserID: j.UserID,
-		Model: j.Model, RequestedModel: j.RequestedModel, Priority: string(j.Priority), Async: j.Async,
-		TaskType: j.Request.TaskType, CreatedAt: wireTime(j.CreatedAt), StartedAt: wireTime(j.StartedAt),
-		FinishedAt: wireTime(j.FinishedAt), LastSeq: j.LastSeq, Links: linksOf(j.ID),
-		Cost: costOf(jeantrail.Cost{Reserved: j.Reserved}),
-	}
-	if j.Result != nil {
-		usage := usageOf(j.Result.Usage)
-		out.Cost, out.Usage = costOf(j.Result.Cost), &usage
-	}
-	if j.Err != nil {
-		out.Error = newProblem(j.Err, j.ID)
-	}
-	return out
-}
-
-// jobDetail is all of a job.
-func jobDetail(j *jeantrail.Job) *wireJob {
-	out := jobSummary(j)
-	out.Request = requestBody(&j.Request)
-	if j.Result != nil {
-		out.Result = resultOf(j.ID, j.RequestedModel, j.State, j.Result)
-	}
-	return out
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"math"
 	"net/http"
@@ -194,4 +195,15 @@ func writeBody(w http.ResponseWriter, status int, mediaType string, v any) {
 // one: at least 64 KiB/s.
 func answerTimeout(n int) time.Duration {
 	return writeTimeout + time.Duration(n/(64<<10))*time.Second
+}
+
+// writeText answers with a text as it is.
+func writeText(w http.ResponseWriter, mediaType, text string) {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	h.Set("Cache-Control", "no-store")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout(len(text))))
+	w.WriteHeader(http.StatusOK)
+	_, _ = io.WriteString(w, text)
 }

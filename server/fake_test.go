@@ -39,6 +39,9 @@ type fakeRoad struct {
 	who    jeantrail.Principal
 	filter jeantrail.JobFilter
 	leases int
+
+	estimated jeantrail.Request
+	estimate  jeantrail.Estimate
 }
 
 type release struct {
@@ -151,6 +154,16 @@ func (f *fakeRoad) Jobs(_ context.Context, _ jeantrail.Principal, filter jeantra
 		page.Jobs = append(page.Jobs, *j.snapshot())
 	}
 	return page, nil
+}
+
+func (f *fakeRoad) Estimate(_ context.Context, p jeantrail.Principal, req jeantrail.Request) (*jeantrail.Estimate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.who, f.estimated = p, req
+	if f.submitErr != nil {
+		return nil, f.submitErr
+	}
+	return &f.estimate, nil
 }
 
 func (j *fakeJob) snapshot() *jeantrail.Job {
@@ -283,6 +296,15 @@ func newTestServer(t *testing.T, opt Options) *Server {
 	}
 	if opt.Models == nil {
 		opt.Models = readyModels()
+	}
+	if opt.Files == nil {
+		opt.Files = newFakeFiles()
+	}
+	if opt.Workflows == nil {
+		opt.Workflows = newFakeWorkflows()
+	}
+	if opt.Fleet == nil {
+		opt.Fleet = &fakeFleet{workers: fewWorkers()}
 	}
 	s, err := New(opt)
 	if err != nil {

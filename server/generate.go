@@ -24,16 +24,16 @@ type form struct {
 
 // formOf reads the answer's form from body and headers. What the body asks for
 // must be done or refused; Prefer is a wish that a stream overrides.
-func formOf(r *http.Request, g *generateRequest) (form, error) {
-	stream := g.Stream != nil && *g.Stream || acceptsEvents(r)
-	if stream && g.Async {
+func formOf(r *http.Request, wanted *bool, async bool) (form, error) {
+	stream := wanted != nil && *wanted || acceptsEvents(r)
+	if stream && async {
 		return form{}, jeantrail.Errorf(jeantrail.CodeInvalid, "a request is either streamed or async").
 			WithHint("Send async alone, and read the events at links.events of the answer.")
 	}
 	if stream {
 		return form{stream: true}, nil
 	}
-	f := form{detached: g.Async}
+	f := form{detached: async}
 	for _, line := range r.Header.Values("Prefer") {
 		for preference := range strings.SplitSeq(line, ",") {
 			f.prefer(strings.TrimSpace(preference))
@@ -75,17 +75,35 @@ func acceptsEvents(r *http.Request) bool {
 	return false
 }
 
+// order is a body that asks for a job.
+type order interface {
+	// wishes are how the body asks to be answered.
+	wishes() (stream *bool, async bool)
+	// request turns the body into the project's words. Files that it has are kept.
+	request(u *upload) (jeantrail.Request, error)
+}
+
+// answerer answers for a job that has ended.
+type answerer func(w http.ResponseWriter, r *http.Request, job *jeantrail.Job) error
+
 // generate serves POST /generate in all its forms.
 func (s *Server) generate(w http.ResponseWriter, r *http.Request) error {
 	var body generateRequest
-	if err := s.readJSON(w, r, &body); err != nil {
+	if err := s.readJSONWithFiles(w, r, &body); err != nil {
 		return err
 	}
-	f, err := formOf(r, &body)
+	return s.answer(w, r, &body, answerResult)
+}
+
+// answer has a job done and answers in the form that was asked for; done is how a
+// caller is answered who waits for it.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, body order, done answerer) error {
+	stream, async := body.wishes()
+	f, err := formOf(r, stream, async)
 	if err != nil {
 		return err
 	}
-	req, err := body.request()
+	req, err := body.request(s.uploadFor(r.Context(), caller(r)))
 	if err != nil {
 		return err
 	}
@@ -101,9 +119,9 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request) error {
 	case f.stream:
 		return s.answerStream(w, r, job)
 	case f.detached:
-		return s.answerDetached(w, r, job, f.wait, body.Async)
+		return s.answerDetached(w, r, job, f.wait, async, done)
 	default:
-		return s.answerWhenDone(w, r, job)
+		return s.answerWhenDone(w, r, job, done)
 	}
 }
 
@@ -116,26 +134,26 @@ func (s *Server) submit(ctx context.Context, p jeantrail.Principal, req jeantrai
 }
 
 // answerWhenDone waits with the client, and lets the job go when it leaves.
-func (s *Server) answerWhenDone(w http.ResponseWriter, r *http.Request, job *jeantrail.Job) error {
+func (s *Server) answerWhenDone(w http.ResponseWriter, r *http.Request, job *jeantrail.Job, answer answerer) error {
 	defer s.opt.Road.Lease(job.ID)(0)
 	done, err := s.opt.Road.Wait(r.Context(), job.ID)
 	if err != nil {
 		return &jobError{jobID: job.ID, err: err}
 	}
-	return answerResult(w, done)
+	return answer(w, r, done)
 }
 
 // answerDetached waits up to wait for the result and else says where it will
 // be. A caller that leaves before it could hear the job's id, without having
 // asked for a job that outlives it, ends the job.
-func (s *Server) answerDetached(w http.ResponseWriter, r *http.Request, job *jeantrail.Job, wait time.Duration, explicit bool) error {
+func (s *Server) answerDetached(w http.ResponseWriter, r *http.Request, job *jeantrail.Job, wait time.Duration, explicit bool, answer answerer) error {
 	if wait > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), wait)
 		defer cancel()
 		done, err := s.opt.Road.Wait(ctx, job.ID)
 		switch {
 		case err == nil:
-			return answerResult(w, done)
+			return answer(w, r, done)
 		case r.Context().Err() != nil && !explicit:
 			cancelErr := s.opt.Road.Cancel(context.WithoutCancel(r.Context()), caller(r), job.ID)
 			return &jobError{jobID: job.ID, err: errors.Join(err, cancelErr)}
@@ -149,10 +167,10 @@ func (s *Server) answerDetached(w http.ResponseWriter, r *http.Request, job *jea
 
 // answerResult answers a terminal job. A cancelled one is an answer too: what
 // was produced until then, and what it cost.
-func answerResult(w http.ResponseWriter, job *jeantrail.Job) error {
+func answerResult(w http.ResponseWriter, _ *http.Request, job *jeantrail.Job) error {
 	switch {
 	case (job.State == jeantrail.StateSucceeded || job.State == jeantrail.StateCancelled) && job.Result != nil:
-		return writeJSON(w, http.StatusOK, resultOf(job.ID, job.RequestedModel, job.State, job.Result))
+		return writeJSON(w, http.StatusOK, resultOf(aboutOf(job), job.State, job.Result))
 	case job.Err != nil:
 		return &jobError{jobID: job.ID, err: job.Err}
 	case job.State == jeantrail.StateCancelled:

@@ -41,6 +41,7 @@ func TestGuideCommands(t *testing.T) {
 	commands := strings.Split(strings.TrimSpace(string(guide)), "\n\n")
 	wants := []string{
 		`"requested_model":"qwen-3-72b"`, `"status":"succeeded"`, "event: done\ndata: {", `"text":"Hello`, `{"status":"ok"`,
+		`"status":"succeeded"`, `"status":"succeeded"`,
 	}
 	if len(commands) != len(wants) {
 		t.Fatalf("%d commands, %d expectations", len(commands), len(wants))
@@ -59,6 +60,16 @@ func TestGuideCommands(t *testing.T) {
 	first := wait(t, road.submitted, "the first job").snapshot().Request
 	if first.UserID != "user123" || *first.Text.MaxTokens != 2048 || *first.Text.Temperature != 0.7 || first.Async {
 		t.Errorf("the first command became %+v", first)
+	}
+	wait(t, road.submitted, "the story")
+	wait(t, road.submitted, "the test")
+	image := wait(t, road.submitted, "the image").snapshot().Request
+	if image.UserID != "user123" || image.Image == nil || image.Image.Width != 1024 || image.Image.Height != 1024 || image.Image.Prompt != "A futuristic AI assistant" {
+		t.Errorf("the image became %+v", image.Image)
+	}
+	pipeline := wait(t, road.submitted, "the pipeline").snapshot().Request
+	if p := pipeline.Pipeline; pipeline.UserID != "user123" || p == nil || p.Workflow != "text_to_image" || p.Input["prompt"] != "Create a futuristic AI image" {
+		t.Errorf("the pipeline became %+v", pipeline.Pipeline)
 	}
 }
 

@@ -54,7 +54,7 @@ type wireJobs struct {
 
 // listJobs serves GET /jobs, newest first.
 func (s *Server) listJobs(w http.ResponseWriter, r *http.Request) error {
-	query, err := readQuery(r, "user_id", "status", "kind", "model", "from", "to", "limit", "cursor")
+	query, err := readQuery(r, "user_id", "status", "kind", "model", "workflow", "parent", "from", "to", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (s *Server) listJobs(w http.ResponseWriter, r *http.Request) error {
 func jobFilter(query url.Values) (jeantrail.JobFilter, error) {
 	f := jeantrail.JobFilter{
 		UserID: query.Get("user_id"), Model: query.Get("model"), Cursor: query.Get("cursor"),
-		State: jeantrail.State(query.Get("status")),
+		State: jeantrail.State(query.Get("status")), Workflow: query.Get("workflow"), Parent: query.Get("parent"),
 	}
 	if f.State != "" && !f.State.Valid() {
 		return f, jeantrail.Errorf(jeantrail.CodeInvalid, "status %q is not known", f.State).
@@ -212,7 +212,7 @@ func (s *Server) collectEvents(ctx context.Context, p jeantrail.Principal, job *
 		if event.Partial {
 			continue // all that is asked for is stored
 		}
-		out.Events = append(out.Events, eventOf(&event, job.RequestedModel))
+		out.Events = append(out.Events, eventOf(&event, aboutOf(job)))
 		out.Next = event.Seq
 	}
 	return nil

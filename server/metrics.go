@@ -141,6 +141,7 @@ func (m *Metrics) watch(s *snapshot) {
 type snapshot struct {
 	models  Models
 	money   Money
+	fleet   Fleet
 	vitals  func(context.Context) Vitals
 	clock   func() time.Time
 	version string
@@ -176,6 +177,9 @@ func (s *snapshot) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descBuild(), descQueue(), descReserved(), descStore(), descModel(), descHolds(), descBudget()} {
 		ch <- d
 	}
+	for _, d := range workerDescs() {
+		ch <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -192,6 +196,7 @@ func (s *snapshot) Collect(ch chan<- prometheus.Metric) {
 	gauge(descReserved(), float64(v.Reserved))
 	gauge(descHolds(), float64(v.Holds))
 	s.budgetRatios(ctx, gauge)
+	s.workers(gauge)
 	gauge(descStore(), oneIf(v.StoreErr == nil))
 	statuses := []jeantrail.ModelStatus{
 		jeantrail.ModelAvailable, jeantrail.ModelLoading, jeantrail.ModelReady, jeantrail.ModelFailed, jeantrail.ModelMissing,

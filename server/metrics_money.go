@@ -16,6 +16,7 @@ type moneyMetrics struct {
 	cache  *prometheus.CounterVec
 	images *prometheus.CounterVec
 	audio  *prometheus.CounterVec
+	stages *prometheus.CounterVec
 	alerts *prometheus.CounterVec
 	joules *prometheus.CounterVec
 }
@@ -27,15 +28,16 @@ func newMoneyMetrics() moneyMetrics {
 	return moneyMetrics{
 		rules:  counter("rule_hits_total", "Optimisation rules that held for jobs that ended: applied, or skipped because they could not be.", "outcome", "kind", "model"),
 		cache:  counter("cache_results_total", "What the result cache had to do with jobs that ended: hit, miss or off.", "result", "kind", "model"),
-		images: counter("images_total", "Images that ended jobs made.", "model"),
-		audio:  counter("audio_seconds_total", "Seconds of audio that ended jobs heard (in) or made (out).", "direction", "model"),
+		images: counter("images_total", "Images that ended jobs made.", "kind", "model"),
+		audio:  counter("audio_seconds_total", "Seconds of audio that ended jobs heard (in) or made (out).", "direction", "kind", "model"),
+		stages: counter("pipeline_stages_total", "Stages of pipelines that ended, by how they ended.", "workflow", "status"),
 		alerts: counter("budget_alerts_total", "Alerts that budgets raised: at their threshold, or exhausted.", "level"),
 		joules: counter("energy_joules_total", "What the machine drew for jobs that ended, of those for which it could be measured.", "kind", "model"),
 	}
 }
 
 func (m *moneyMetrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.rules, m.cache, m.images, m.audio, m.alerts, m.joules}
+	return []prometheus.Collector{m.rules, m.cache, m.images, m.audio, m.stages, m.alerts, m.joules}
 }
 
 // finished counts what a job's result says.
@@ -49,13 +51,18 @@ func (m *moneyMetrics) finished(j *jeantrail.Job) {
 	}
 	m.cache.WithLabelValues(string(cache), kind, j.Model).Inc()
 	if r.Usage.Images > 0 {
-		m.images.WithLabelValues(j.Model).Add(float64(r.Usage.Images))
+		m.images.WithLabelValues(kind, j.Model).Add(float64(r.Usage.Images))
 	}
 	if r.Usage.AudioIn > 0 {
-		m.audio.WithLabelValues("in", j.Model).Add(r.Usage.AudioIn.Seconds())
+		m.audio.WithLabelValues("in", kind, j.Model).Add(r.Usage.AudioIn.Seconds())
 	}
 	if r.Usage.AudioOut > 0 {
-		m.audio.WithLabelValues("out", j.Model).Add(r.Usage.AudioOut.Seconds())
+		m.audio.WithLabelValues("out", kind, j.Model).Add(r.Usage.AudioOut.Seconds())
+	}
+	if r.Pipeline != nil {
+		for i := range r.Pipeline.Stages {
+			m.stages.WithLabelValues(j.Model, string(r.Pipeline.Stages[i].Status)).Inc()
+		}
 	}
 	if r.Energy.Measured {
 		m.joules.WithLabelValues(kind, j.Model).Add(float64(r.Energy.Millijoule) / 1e3)

@@ -19,7 +19,10 @@ func TestMoneyMetrics(t *testing.T) {
 		Cache: jeantrail.CacheHit, RulesApplied: []string{"a", "b"}, RulesSkipped: []string{"c: no"},
 		Energy: jeantrail.Energy{Measured: true, Source: "rapl", Millijoule: 2500},
 	}})
-	m.JobFinished(&jeantrail.Job{Kind: jeantrail.KindPipeline, Model: "p", UserID: "user123", State: jeantrail.StateSucceeded, Result: &jeantrail.Result{
+	m.JobFinished(&jeantrail.Job{Kind: jeantrail.KindPipeline, Model: "w", UserID: "user123", State: jeantrail.StateSucceeded, Result: &jeantrail.Result{
+		Pipeline: &jeantrail.Pipeline{Stages: []jeantrail.Stage{{Status: "succeeded"}, {Status: "succeeded"}, {Status: "skipped"}}, Usage: jeantrail.Usage{Images: 9}},
+	}})
+	m.JobFinished(&jeantrail.Job{Kind: jeantrail.KindImage, Model: "p", UserID: "user123", State: jeantrail.StateSucceeded, Result: &jeantrail.Result{
 		Usage: jeantrail.Usage{Images: 2, AudioIn: 1500 * time.Millisecond, AudioOut: 2 * time.Second},
 	}})
 	m.AlertRaised(jeantrail.Alert{UserID: "user123", Percent: 80})
@@ -30,10 +33,20 @@ func TestMoneyMetrics(t *testing.T) {
 		`jeantrail_rule_hits_total{kind="text",model="builtin",outcome="applied"} 2`,
 		`jeantrail_rule_hits_total{kind="text",model="builtin",outcome="skipped"} 1`,
 		`jeantrail_cache_results_total{kind="text",model="builtin",result="hit"} 1`,
-		`jeantrail_cache_results_total{kind="pipeline",model="p",result="off"} 1`,
-		`jeantrail_images_total{model="p"} 2`,
-		`jeantrail_audio_seconds_total{direction="in",model="p"} 1.5`,
-		`jeantrail_audio_seconds_total{direction="out",model="p"} 2`,
+		`jeantrail_cache_results_total{kind="pipeline",model="w",result="off"} 1`,
+		`jeantrail_pipeline_stages_total{status="succeeded",workflow="w"} 2`,
+		`jeantrail_pipeline_stages_total{status="skipped",workflow="w"} 1`,
+		`jeantrail_images_total{kind="image",model="p"} 2`,
+		`jeantrail_audio_seconds_total{direction="in",kind="image",model="p"} 1.5`,
+		`jeantrail_audio_seconds_total{direction="out",kind="image",model="p"} 2`,
+		`jeantrail_worker_up{kind="image",worker="sdxl"} 1`,
+		`jeantrail_worker_up{kind="transcribe",worker="whisper"} 0`,
+		`jeantrail_worker_latency_seconds{kind="image",worker="sdxl"} 0.0015`,
+		`jeantrail_worker_queue{kind="image",worker="sdxl"} 2`,
+		`jeantrail_worker_running{kind="image",worker="sdxl"} 1`,
+		`jeantrail_worker_breaker_state{kind="transcribe",state="open",worker="whisper"} 1`,
+		`jeantrail_worker_breaker_state{kind="transcribe",state="closed",worker="whisper"} 0`,
+		`jeantrail_worker_error_ratio{kind="image",worker="sdxl"} 0.25`,
 		`jeantrail_energy_joules_total{kind="text",model="builtin"} 2.5`,
 		`jeantrail_budget_alerts_total{level="threshold"} 1`,
 		`jeantrail_budget_alerts_total{level="exhausted"} 1`,

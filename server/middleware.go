@@ -127,7 +127,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case rec != nil && rec.hijacked:
 	case errors.Is(err, errBodyTimeout):
 		// net/http has ended the context, but the client may still listen.
-		late := jeantrail.Errorf(jeantrail.CodeDeadline, "the body did not arrive within %v", bodyTimeout)
+		late := jeantrail.Errorf(jeantrail.CodeDeadline, "the body did not arrive in time").
+			WithHint("Send at least %d KiB, or the rest of it, every %v.", bodyStep>>10, bodyTimeout)
 		info.err = late
 		writeProblem(w, late, http.StatusRequestTimeout)
 	case r.Context().Err() != nil && !stopping:

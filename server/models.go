@@ -68,113 +68,21 @@ func (s *Server) listModels(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, &out)
 }
 
+// model finds a model by name or alias.
+func (s *Server) model(ctx context.Context, name string) (*jeantrail.Model, error) {
+	for _, m := range s.opt.Models.List(ctx) {
+		if m.Name == name || slices.Contains(m.Aliases, name) {
+			return &m, nil
+		}
+	}
+	return nil, jeantrail.Errorf(jeantrail.CodeNotFound, "there is no model %q", name).WithHint("GET /models lists those that there are.")
+}
+
 // getModel serves GET /models/{name}, by name or alias.
 func (s *Server) getModel(w http.ResponseWriter, r *http.Request) error {
-	name := r.PathValue("name")
-	for _, m := range s.opt.Models.List(r.Context()) {
-		if m.Name == name || slices.Contains(m.Aliases, name) {
-			return writeJSON(w, http.StatusOK, modelOf(&m, caller(r)))
-		}
+	m, err := s.model(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
 	}
-	return jeantrail.Errorf(jeantrail.CodeNotFound, "there is no model %q", name).WithHint("GET /models lists those that there are.")
-}
-
-// The overall status.
-const (
-	statusOK       = "ok"
-	statusDegraded = "degraded"
-	statusLoading  = "loading"
-)
-
-// wireHealth answers /health and /ready. Without a token only status is there.
-type wireHealth struct {
-	Status        string                 `json:"status" enum:"ok,degraded,loading"`
-	Version       string                 `json:"version,omitempty"`
-	UptimeSeconds *int64                 `json:"uptime_seconds,omitempty"`
-	InstanceID    string                 `json:"instance_id,omitempty"`
-	Models        map[string]modelHealth `json:"models,omitempty"`
-	Workers       *workerHealth          `json:"workers,omitempty" doc:"Local containers; none in this version."`
-	Store         *storeHealth           `json:"store,omitempty"`
-	Queue         *queueHealth           `json:"queue,omitempty"`
-}
-
-type modelHealth struct {
-	Status   string  `json:"status" enum:"available,loading,ready,failed,missing"`
-	Default  bool    `json:"default"`
-	Progress float64 `json:"progress"`
-	Problem  string  `json:"problem,omitempty"`
-}
-
-type workerHealth struct{}
-
-type storeHealth struct {
-	Status  string `json:"status" enum:"ok,failed"`
-	Problem string `json:"problem,omitempty"`
-}
-
-type queueHealth struct {
-	Queued         int   `json:"queued"`
-	Running        int   `json:"running"`
-	ReservedMicros int64 `json:"reserved_micros"`
-}
-
-// health serves GET /health: always 200, because it is the process that answers.
-func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
-	return writeJSON(w, http.StatusOK, s.healthFor(r.Context()))
-}
-
-// ready serves GET /ready: 200 if a request for the default model can be taken
-// up now.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
-	h := s.healthFor(r.Context())
-	if h.Status == statusOK && !s.stopping.Load() {
-		return writeJSON(w, http.StatusOK, h)
-	}
-	w.Header().Set("Retry-After", "1")
-	return writeJSON(w, http.StatusServiceUnavailable, h)
-}
-
-func (s *Server) healthFor(ctx context.Context) *wireHealth {
-	vitals, models := s.opt.Vitals(ctx), s.opt.Models.List(ctx)
-	h := &wireHealth{Status: overall(vitals, models, s.stopping.Load())}
-	if _, known := principalOf(ctx); !known {
-		return h
-	}
-	uptime := int64(s.opt.Clock().Sub(s.started).Seconds())
-	h.Version, h.InstanceID, h.UptimeSeconds = s.opt.Version, s.opt.InstanceID, &uptime
-	h.Models, h.Workers = make(map[string]modelHealth, len(models)), &workerHealth{}
-	for _, m := range models {
-		h.Models[m.Name] = modelHealth{Status: string(m.Status), Default: m.Default, Progress: m.Progress, Problem: m.Problem}
-	}
-	h.Store = &storeHealth{Status: statusOK}
-	if vitals.StoreErr != nil {
-		h.Store = &storeHealth{Status: "failed", Problem: shown(jeantrail.AsError(vitals.StoreErr))}
-	}
-	h.Queue = &queueHealth{Queued: vitals.Queued, Running: vitals.Running, ReservedMicros: int64(vitals.Reserved)}
-	return h
-}
-
-// overall is ok if the default model can answer and the store can write.
-func overall(v Vitals, models []jeantrail.Model, stopping bool) string {
-	if v.StoreErr != nil || v.Stopping || stopping {
-		return statusDegraded
-	}
-	for _, m := range models {
-		if !m.Default {
-			continue
-		}
-		switch m.Status {
-		case jeantrail.ModelReady, jeantrail.ModelAvailable:
-			return statusOK
-		case jeantrail.ModelLoading:
-			return statusLoading
-		}
-	}
-	return statusDegraded
-}
-
-func (s *Server) serveOpenAPI(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", "application/json")
-	_, err := w.Write(s.openapi)
-	return err
+	return writeJSON(w, http.StatusOK, modelOf(m, caller(r)))
 }

@@ -20,8 +20,15 @@ type operation struct {
 	id, summary, detail, tag string
 	params                   []param
 	request                  any
+	bodies                   []bodyForm // other forms that the request may have
 	answers                  []answer
 	errors                   []jeantrail.Code
+}
+
+// bodyForm is a body that is not JSON.
+type bodyForm struct {
+	mediaType string
+	schema    func(huma.Registry) *huma.Schema
 }
 
 type param struct {
@@ -52,19 +59,26 @@ func events() answer {
 }
 
 func docGenerate() operation {
+	return ordered("generate", "text", "Generate text", "", generateRequest{})
+}
+
+// answerForms is how every path that asks for a job may be answered.
+const answerForms = "Answers when the work is done; at once with 202 for async; with events for stream or Accept: text/event-stream. " +
+	"A caller that leaves cancels its job, unless it is async. Prefer: respond-async and Prefer: wait=N are honoured."
+
+// ordered is an operation that has a job done.
+func ordered(id, tag, summary, detail string, request any, more ...answer) operation {
 	return operation{
-		id: "generate", tag: "text", summary: "Generate text",
-		detail:  "Answers when the text is done; at once with 202 for async; with events for stream or Accept: text/event-stream. A caller that leaves cancels its job, unless it is async. Prefer: respond-async and Prefer: wait=N are honoured.",
-		params:  []param{{"Prefer", "header", "respond-async, or wait=N to get a 202 if the answer takes longer than N seconds.", ""}},
-		request: generateRequest{},
-		answers: []answer{
+		id: id, tag: tag, summary: summary, detail: strings.TrimSpace(answerForms + " " + detail), request: request,
+		params: []param{{"Prefer", "header", "respond-async, or wait=N to get a 202 if the answer takes longer than N seconds.", ""}},
+		answers: append([]answer{
 			{http.StatusOK, "The answer.", "", wireResult{}}, events(),
 			{http.StatusAccepted, "The job goes on; links tell where to find it.", "", wireAccepted{}},
-		},
+		}, more...),
 		errors: []jeantrail.Code{
 			jeantrail.CodeInvalid, jeantrail.CodeBudgetExceeded, jeantrail.CodeNotFound, jeantrail.CodeTooLarge,
 			jeantrail.CodeUnsupportedMedia, jeantrail.CodeUnsupported, jeantrail.CodeRateLimited, jeantrail.CodeQueueFull,
-			jeantrail.CodeDeadline, jeantrail.CodeStorageFull, jeantrail.CodeConflict,
+			jeantrail.CodeDeadline, jeantrail.CodeStorageFull, jeantrail.CodeConflict, jeantrail.CodeWorkerUnavailable,
 		},
 	}
 }
@@ -74,6 +88,7 @@ func docListJobs() operation {
 		id: "listJobs", tag: "jobs", summary: "List jobs, newest first",
 		params: []param{
 			{"user_id", "query", "", ""}, {"status", "query", "", ""}, {"kind", "query", "", ""}, {"model", "query", "", ""},
+			{"workflow", "query", "Stages of this workflow.", ""}, {"parent", "query", "Stages of this pipeline's job.", ""},
 			{"from", "query", "Created at or after: RFC 3339, or a day.", ""}, {"to", "query", "Created before.", ""},
 			{"limit", "query", fmt.Sprintf("1 to %d; %d if left out.", maxPage, defaultPage), 0}, {"cursor", "query", "next of the page before.", ""},
 		},
@@ -116,7 +131,7 @@ func docJobEvents() operation {
 func docWebSocket() operation {
 	return operation{
 		id: "webSocket", tag: "jobs", summary: "Open a WebSocket",
-		detail: "Messages to the server: generate, subscribe, unsubscribe, cancel, ping (schema SocketRequest). Messages from it: accepted, rejected, pong (schema SocketReply), events (schema Event), and the alerts of the caller's budgets as they are raised (schema Alert). " +
+		detail: "Messages to the server: generate, generate_image, transcribe, speak, pipeline, subscribe, unsubscribe, cancel, ping (schema SocketRequest). Messages from it: accepted, rejected, pong (schema SocketReply), events (schema Event), and the alerts of the caller's budgets as they are raised (schema Alert). " +
 			"A browser shows its token as the subprotocols " + subprotocol + ", " + bearerProtocol + "<token>.",
 		answers: []answer{{http.StatusSwitchingProtocols, "The socket is open.", "", nil}},
 		errors:  []jeantrail.Code{jeantrail.CodeInvalid},
@@ -177,7 +192,7 @@ func buildOpenAPI(routes []route, version string) ([]byte, error) {
 	for _, rt := range routes {
 		doc.AddOperation(operationOf(reg, rt))
 	}
-	for _, message := range []any{socketRequest{}, socketReply{}, wireAlert{}, wireEvent{}} {
+	for _, message := range []any{socketRequest{}, socketReply{}, wireAlert{}, wireEvent{}, wireStage{}} {
 		reg.Schema(reflect.TypeOf(message), true, "")
 	}
 	data, err := json.Marshal(doc)
@@ -213,6 +228,9 @@ func operationOf(reg huma.Registry, rt route) *huma.Operation {
 	if rt.doc.request != nil {
 		schema := reg.Schema(reflect.TypeOf(rt.doc.request), true, "")
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+		for _, b := range rt.doc.bodies {
+			op.RequestBody.Content[b.mediaType] = &huma.MediaType{Schema: b.schema(reg)}
+		}
 	}
 	for _, a := range rt.doc.answers {
 		addAnswer(reg, op, a)
@@ -230,6 +248,10 @@ func addAnswer(reg huma.Registry, op *huma.Operation, a answer) {
 	}
 	response.Description = strings.TrimSpace(response.Description + " " + a.detail)
 	if a.body == nil {
+		return
+	}
+	if _, isFile := a.body.(fileBody); isFile {
+		response.Content[a.mediaType] = &huma.MediaType{Schema: binarySchema("")}
 		return
 	}
 	mediaType := a.mediaType
@@ -267,4 +289,11 @@ func addErrors(reg huma.Registry, op *huma.Operation, rt route) {
 		response.Description = strings.TrimSpace(response.Description + " Codes: " + strings.Join(names, ", ") + ".")
 		response.Content["application/problem+json"] = &huma.MediaType{Schema: schema}
 	}
+}
+
+// serveOpenAPI serves GET /openapi.json.
+func (s *Server) serveOpenAPI(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/json")
+	_, err := w.Write(s.openapi)
+	return err
 }

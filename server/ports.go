@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
@@ -28,6 +29,51 @@ type Road interface {
 	Cancel(ctx context.Context, p jeantrail.Principal, id string) error
 	Job(ctx context.Context, p jeantrail.Principal, id string) (*jeantrail.Job, error)
 	Jobs(ctx context.Context, p jeantrail.Principal, f jeantrail.JobFilter) (jeantrail.JobPage, error)
+	// Estimate returns the most that a request can cost. Nothing is held and
+	// nothing runs.
+	Estimate(ctx context.Context, p jeantrail.Principal, req jeantrail.Request) (*jeantrail.Estimate, error)
+}
+
+// Files keeps the files that requests bring and jobs make, by their content.
+type Files interface {
+	// Put keeps what r gives, without its media type. More than limit bytes are
+	// too_large, and nothing is kept; a full disk is storage_full.
+	Put(ctx context.Context, r io.Reader, limit int64) (jeantrail.File, error)
+	// Open returns a file's content, or not_found.
+	Open(f jeantrail.File) (io.ReadSeekCloser, error)
+}
+
+// Workflows are the pipelines that can be asked for.
+type Workflows interface {
+	// List returns every workflow, by name.
+	List() []jeantrail.Workflow
+	// Get returns a workflow, or not_found with the names there are.
+	Get(name string) (*jeantrail.Workflow, error)
+	// Put keeps a workflow of somebody's own. What is wrong in its YAML is
+	// invalid, each problem with its line.
+	Put(name string, source []byte) (*jeantrail.Workflow, error)
+	// Delete removes one; a built-in one is a conflict.
+	Delete(name string) error
+}
+
+// Fleet is the workers, and the models in this process as far as they can be
+// loaded and unloaded. What it tells comes from memory; no call waits for a
+// probe but ProbeNow.
+type Fleet interface {
+	Workers() []jeantrail.Worker
+	// History returns how a worker was, newest first, at most limit entries.
+	History(ctx context.Context, name string, limit int) ([]jeantrail.Probe, error)
+	// ProbeNow has a worker probed and returns how it is; if the probe takes
+	// longer than a few seconds, how it was.
+	ProbeNow(ctx context.Context, name string) (jeantrail.Worker, error)
+	Memory() jeantrail.MemoryUse
+	// Reload reads the configuration again, takes up what can be taken up while
+	// jobs run, and says what changed. If something is wrong in it, nothing does.
+	Reload(ctx context.Context) (changes []string, err error)
+	// Load begins to load a model and does not wait for it.
+	Load(ctx context.Context, name string) error
+	// Unload frees a model that no job uses; one that is in use is a conflict.
+	Unload(ctx context.Context, name string) error
 }
 
 // Money is what the road lets people see and set about money. Every method

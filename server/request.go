@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"github.com/jeantrail/jeantrail-ai"
@@ -15,6 +16,7 @@ type generateRequest struct {
 	Model    string        `json:"model,omitempty" maxLength:"256" doc:"Name or alias of a model; the configured default if left out."`
 	UserID   string        `json:"user_id,omitempty" maxLength:"128" doc:"Who it is for, if not the caller."`
 	System   string        `json:"system,omitempty" doc:"The system prompt."`
+	Images   []fileInput   `json:"images,omitempty" nullable:"false" maxItems:"16" doc:"For a model that sees. They stand before the prompt, or the last user's message."`
 
 	Stream *bool `json:"stream,omitempty" doc:"Answer with Server-Sent Events. On a WebSocket false leaves out the token events."`
 	Async  bool  `json:"async,omitempty" doc:"Answer 202 at once; the job lives on without its caller."`
@@ -61,8 +63,37 @@ type wireToolCall struct {
 	Arguments json.RawMessage `json:"arguments,omitempty" doc:"An object."`
 }
 
+func (g *generateRequest) wishes() (stream *bool, async bool) { return g.Stream, g.Async }
+
 // request turns the wire form into the project's words.
-func (g *generateRequest) request() (jeantrail.Request, error) {
+func (g *generateRequest) request(u *upload) (jeantrail.Request, error) {
+	req, err := g.words()
+	if err != nil {
+		return req, err
+	}
+	if n := len(g.Images); n > jeantrail.MaxFilesPerText {
+		return req, jeantrail.Errorf(jeantrail.CodeTooLarge, "the request has %d images, the most is %d", n, jeantrail.MaxFilesPerText)
+	}
+	for i := range g.Images {
+		file, err := u.input(&g.Images[i], fmt.Sprintf("images[%d]", i), "image/")
+		if err != nil {
+			return req, err
+		}
+		req.Text.Images = append(req.Text.Images, file)
+	}
+	return req, req.Validate()
+}
+
+func (g *generateRequest) carried() int64 {
+	n := int64(0)
+	for i := range g.Images {
+		n += int64(len(g.Images[i].data))
+	}
+	return n
+}
+
+// words is request without files, and without a look at what goes together.
+func (g *generateRequest) words() (jeantrail.Request, error) {
 	bias, err := tokenBias(g.LogitBias)
 	if err != nil {
 		return jeantrail.Request{}, err
@@ -84,12 +115,11 @@ func (g *generateRequest) request() (jeantrail.Request, error) {
 	if err := checkObjects(g); err != nil {
 		return jeantrail.Request{}, err
 	}
-	req := jeantrail.Request{
+	return jeantrail.Request{
 		Kind: jeantrail.KindText, UserID: g.UserID, Model: g.Model, Priority: jeantrail.Priority(g.Priority),
 		Async: g.Async, TaskType: g.TaskType, Metadata: g.Metadata, Cache: g.Cache,
 		Template: g.Template, Variables: g.Variables, Text: text,
-	}
-	return req, req.Validate()
+	}, nil
 }
 
 // checkObjects refuses values that are kept as JSON text but must be objects.
@@ -144,12 +174,10 @@ func (m *wireMessage) message() jeantrail.Message {
 	return out
 }
 
-// requestBody is the inverse of request: the body that asks for the same again.
-func requestBody(req *jeantrail.Request) *generateRequest {
+// generateBody is the inverse of request, but for the files: the body that asks
+// for the same again.
+func generateBody(req *jeantrail.Request) *generateRequest {
 	t := req.Text
-	if t == nil {
-		return nil
-	}
 	g := &generateRequest{
 		Prompt: t.Prompt, Model: req.Model, UserID: req.UserID, System: t.System, Async: req.Async,
 		MaxTokens: t.MaxTokens, Temperature: t.Temperature, TopP: t.TopP, TopK: t.TopK, MinP: t.MinP, TypicalP: t.TypicalP,

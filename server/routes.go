@@ -26,11 +26,21 @@ type route struct {
 func (s *Server) routes() []route {
 	return []route{
 		{method: "POST", path: "/generate", serve: s.generate, doc: docGenerate()},
+		{method: "POST", path: "/generate-image", serve: s.generateImage, doc: docGenerateImage()},
+		{method: "POST", path: "/transcribe", serve: s.transcribe, doc: docTranscribe()},
+		{method: "POST", path: "/speak", serve: s.speak, doc: docSpeak()},
+		{method: "POST", path: "/pipeline/process", serve: s.processPipeline, doc: docProcessPipeline()},
+		{method: "POST", path: "/pipeline/estimate", serve: s.estimatePipeline, doc: docEstimatePipeline()},
+		{method: "GET", path: "/workflows", serve: s.listWorkflows, doc: docListWorkflows()},
+		{method: "GET", path: "/workflows/{name}", serve: s.getWorkflow, doc: docGetWorkflow()},
+		{method: "PUT", path: "/workflows/{name}", serve: s.putWorkflow, doc: docPutWorkflow()},
+		{method: "DELETE", path: "/workflows/{name}", serve: s.deleteWorkflow, doc: docDeleteWorkflow()},
 
 		{method: "GET", path: "/jobs", serve: s.listJobs, doc: docListJobs()},
 		{method: "GET", path: "/job/{id}", serve: s.getJob, doc: docGetJob()},
 		{method: "DELETE", path: "/job/{id}", serve: s.cancelJob, doc: docCancelJob()},
 		{method: "GET", path: "/job/{id}/events", serve: s.jobEvents, doc: docJobEvents()},
+		{method: "GET", path: "/job/{id}/artifact/{n}", serve: s.getArtifact, doc: docGetArtifact()},
 		{method: "GET", path: "/ws", serve: s.webSocket, doc: docWebSocket()},
 
 		{method: "GET", path: "/budgets", serve: s.listBudgets, doc: docListBudgets()},
@@ -57,6 +67,12 @@ func (s *Server) routes() []route {
 
 		{method: "GET", path: "/models", serve: s.listModels, doc: docListModels()},
 		{method: "GET", path: "/models/{name}", serve: s.getModel, doc: docGetModel()},
+		{method: "POST", path: "/models/{name}/load", serve: s.loadModel, doc: docLoadModel()},
+		{method: "POST", path: "/models/{name}/unload", serve: s.unloadModel, doc: docUnloadModel()},
+		{method: "GET", path: "/registry", serve: s.getRegistry, doc: docGetRegistry()},
+		{method: "GET", path: "/registry/{name}/history", serve: s.workerHistory, doc: docWorkerHistory()},
+		{method: "POST", path: "/registry/{name}/probe", serve: s.probeWorker, doc: docProbeWorker()},
+		{method: "POST", path: "/config/reload", serve: s.reloadConfig, doc: docReloadConfig()},
 
 		{method: "GET", path: "/health", serve: s.health, open: true, quiet: true, doc: docHealth()},
 		{method: "GET", path: "/ready", serve: s.ready, open: true, quiet: true, doc: docReady()},

@@ -197,6 +197,13 @@ type rulesTest struct {
 	Rule    *ruleChange      `json:"rule,omitempty" doc:"A rule that is not kept, tried before all others. It needs conditions and actions only."`
 }
 
+func (t *rulesTest) carried() int64 {
+	if t.Request == nil {
+		return 0
+	}
+	return t.Request.carried()
+}
+
 // candidate is the rule of a test with names in the place of those that only a
 // rule that is kept must have; nil if there is none.
 func (t *rulesTest) candidate() (*jeantrail.Rule, error) {
@@ -274,14 +281,14 @@ func reportOf(r *jeantrail.RuleReport) *wireReport {
 // testRules serves POST /rules/test.
 func (s *Server) testRules(w http.ResponseWriter, r *http.Request) error {
 	var body rulesTest
-	if err := s.readJSON(w, r, &body); err != nil {
+	if err := s.readJSONWithFiles(w, r, &body); err != nil {
 		return err
 	}
 	if body.Request == nil {
 		return jeantrail.Errorf(jeantrail.CodeInvalid, "there is no request to test").
 			WithHint(`For example {"request": {"prompt": "Hello"}}.`)
 	}
-	req, err := body.Request.request()
+	req, err := body.Request.request(s.uploadFor(r.Context(), caller(r)))
 	if err != nil {
 		return err
 	}

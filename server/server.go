@@ -19,13 +19,16 @@ const (
 	// DefaultMaxBody bounds a request's body: twice the longest prompt, because
 	// JSON may write one byte as two and more.
 	DefaultMaxBody = 2 * jeantrail.MaxPromptBytes
+	// DefaultMaxUpload bounds the files that one request brings.
+	DefaultMaxUpload = 256 << 20
 	// DefaultResumeWindow is how long a job that was started on a WebSocket
 	// outlives it.
 	DefaultResumeWindow = 30 * time.Second
 
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
-	bodyTimeout       = 30 * time.Second // for the whole body to arrive
+	bodyTimeout       = 30 * time.Second // for the next bodyStep bytes of a body, or its rest, to arrive
+	bodyStep          = 64 << 10
 	writeTimeout      = 10 * time.Second // for one event to leave; then the client counts as gone
 	ssePing           = 15 * time.Second
 	socketPing        = 20 * time.Second
@@ -35,12 +38,16 @@ const (
 // errShuttingDown is the cause of a request's context when the process stops.
 var errShuttingDown = errors.New("server is shutting down")
 
-// Options configure a Server. Road, Money and Models are required.
+// Options configure a Server. Road, Money, Models, Files, Workflows and Fleet are
+// required.
 type Options struct {
-	Road    Road
-	Money   Money
-	Models  Models
-	Metrics *Metrics // nil: a new one
+	Road      Road
+	Money     Money
+	Models    Models
+	Files     Files
+	Workflows Workflows
+	Fleet     Fleet
+	Metrics   *Metrics // nil: a new one
 	// Vitals tells how the store and the queue are; nil means they are well.
 	Vitals func(context.Context) Vitals
 
@@ -53,12 +60,16 @@ type Options struct {
 	// AllowedOrigins are browser origins (scheme://host[:port]) that may call
 	// besides the server's own and the desktop shell's.
 	AllowedOrigins []string
+	// RemoteWorkersAllowed is shown in /health: workers may be outside this
+	// machine and its private networks.
+	RemoteWorkersAllowed bool
 
 	Version      string
 	InstanceID   string
 	Logger       *slog.Logger     // nil: discard
 	Clock        func() time.Time // nil: time.Now
-	MaxBody      int64            // bytes; 0: DefaultMaxBody
+	MaxBody      int64            // bytes, without the files in it; 0: DefaultMaxBody
+	MaxUpload    int64            // bytes of the files that one request brings; 0: DefaultMaxUpload
 	ResumeWindow time.Duration    // 0: DefaultResumeWindow
 }
 
@@ -80,11 +91,10 @@ type Server struct {
 	stopping atomic.Bool
 }
 
-// New makes a server. It fails if the options are not usable: without a Road,
-// Money or Models, or with a host or origin that is not well formed.
-func New(opt Options) (*Server, error) {
-	if opt.Road == nil || opt.Money == nil || opt.Models == nil {
-		return nil, errors.New("make server: Road, Money and Models are required")
+// complete says what is missing in the options, and fills in the defaults.
+func (opt *Options) complete() error {
+	if opt.Road == nil || opt.Money == nil || opt.Models == nil || opt.Files == nil || opt.Workflows == nil || opt.Fleet == nil {
+		return errors.New("make server: Road, Money, Models, Files, Workflows and Fleet are required")
 	}
 	if opt.Metrics == nil {
 		opt.Metrics = NewMetrics()
@@ -101,8 +111,20 @@ func New(opt Options) (*Server, error) {
 	if opt.MaxBody <= 0 {
 		opt.MaxBody = DefaultMaxBody
 	}
+	if opt.MaxUpload <= 0 {
+		opt.MaxUpload = DefaultMaxUpload
+	}
 	if opt.ResumeWindow <= 0 {
 		opt.ResumeWindow = DefaultResumeWindow
+	}
+	return nil
+}
+
+// New makes a server. It fails if the options are not usable: without one that is
+// required, or with a host or origin that is not well formed.
+func New(opt Options) (*Server, error) {
+	if err := opt.complete(); err != nil {
+		return nil, err
 	}
 	g, err := newGuard(opt.AllowedHosts, opt.AllowedOrigins)
 	if err != nil {
@@ -121,7 +143,7 @@ func New(opt Options) (*Server, error) {
 		Handler: s.handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelWarn),
 	}
-	s.metrics.watch(&snapshot{models: opt.Models, money: opt.Money, vitals: opt.Vitals, clock: opt.Clock, version: opt.Version})
+	s.metrics.watch(&snapshot{models: opt.Models, money: opt.Money, fleet: opt.Fleet, vitals: opt.Vitals, clock: opt.Clock, version: opt.Version})
 	return s, nil
 }
 

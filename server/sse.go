@@ -36,7 +36,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, job *jeant
 	if err := out.open(); err != nil {
 		return err
 	}
-	return out.copy(r.Context(), reader, job.RequestedModel)
+	return out.copy(r.Context(), reader, aboutOf(job))
 }
 
 // sseWriter writes the stream's frames, each flushed, each under a deadline: a
@@ -57,10 +57,10 @@ func newSSEWriter(w http.ResponseWriter) *sseWriter {
 
 // copy passes events on until the reader ends. Between them it sends a comment
 // now and then, so that a connection that died unseen is noticed.
-func (o *sseWriter) copy(ctx context.Context, reader EventReader, requested string) error {
+func (o *sseWriter) copy(ctx context.Context, reader EventReader, of about) error {
 	for {
 		untilPing, cancel := context.WithTimeout(ctx, ssePing)
-		err := o.copyUntil(untilPing, reader, requested)
+		err := o.copyUntil(untilPing, reader, of)
 		timeToPing := untilPing.Err() != nil
 		cancel()
 		switch {
@@ -77,13 +77,13 @@ func (o *sseWriter) copy(ctx context.Context, reader EventReader, requested stri
 	}
 }
 
-func (o *sseWriter) copyUntil(ctx context.Context, reader EventReader, requested string) error {
+func (o *sseWriter) copyUntil(ctx context.Context, reader EventReader, of about) error {
 	for {
 		event, err := reader.Next(ctx)
 		if err != nil {
 			return err
 		}
-		if err := o.event(&event, requested); err != nil {
+		if err := o.event(&event, of); err != nil {
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func (o *sseWriter) comment(text string) error {
 
 // event writes one event. Only a stored event has an id: a browser sends the
 // last id back when it resumes, and a partial piece is nothing to resume after.
-func (o *sseWriter) event(e *jeantrail.Event, requested string) error {
+func (o *sseWriter) event(e *jeantrail.Event, of about) error {
 	o.buf.Reset()
 	if !e.Partial {
 		o.buf.WriteString("id: ")
@@ -114,7 +114,7 @@ func (o *sseWriter) event(e *jeantrail.Event, requested string) error {
 	o.buf.WriteString("event: ")
 	o.buf.WriteString(string(e.Type))
 	o.buf.WriteString("\ndata: ")
-	if err := o.enc.Encode(eventOf(e, requested)); err != nil {
+	if err := o.enc.Encode(eventOf(e, of)); err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
 	o.buf.WriteByte('\n')

@@ -22,9 +22,9 @@ const (
 
 // socketRequest is a message from the client. Which fields it has depends on type.
 type socketRequest struct {
-	Type    string          `json:"type" enum:"generate,subscribe,unsubscribe,cancel,ping"`
+	Type    string          `json:"type" enum:"generate,generate_image,transcribe,speak,pipeline,subscribe,unsubscribe,cancel,ping"`
 	ID      string          `json:"id,omitempty" maxLength:"128" doc:"The client's own name for the message; the reply repeats it."`
-	Request json.RawMessage `json:"request,omitempty" doc:"generate: a GenerateRequest"`
+	Request json.RawMessage `json:"request,omitempty" doc:"As the body of the path that does the same: a GenerateRequest, ImageRequest, TranscribeRequest, SpeakRequest or PipelineRequest."`
 	JobID   string          `json:"job_id,omitempty" doc:"subscribe, unsubscribe, cancel"`
 	After   int64           `json:"after,omitempty" minimum:"0" doc:"subscribe: only events with a greater seq"`
 }

@@ -28,7 +28,7 @@ func (c *socket) handle(data []byte) error {
 
 func knownMessage(kind string) string {
 	switch kind {
-	case "generate", "subscribe", "unsubscribe", "cancel", "ping":
+	case "generate", "generate_image", "transcribe", "speak", "pipeline", "subscribe", "unsubscribe", "cancel", "ping":
 		return kind
 	default:
 		return "other"
@@ -42,7 +42,15 @@ func (c *socket) dispatch(m *socketRequest) error {
 	}
 	switch m.Type {
 	case "generate":
-		return c.generate(m)
+		return c.start(m, &generateRequest{})
+	case "generate_image":
+		return c.start(m, &imageRequest{})
+	case "transcribe":
+		return c.start(m, &transcribeRequest{})
+	case "speak":
+		return c.start(m, &speakRequest{})
+	case "pipeline":
+		return c.start(m, &pipelineRequest{})
 	case "subscribe":
 		return c.subscribe(m)
 	case "unsubscribe":
@@ -54,12 +62,9 @@ func (c *socket) dispatch(m *socketRequest) error {
 		return c.server.opt.Road.Cancel(c.ctx, c.principal, m.JobID)
 	case "ping":
 		return c.send(&socketReply{Type: "pong", ID: m.ID})
-	case "generate_image", "transcribe", "speak", "pipeline":
-		return jeantrail.Errorf(jeantrail.CodeUnsupported, "%s is not supported by this version", m.Type).
-			WithHint("This version generates text: send a message of type generate.")
 	default:
 		return jeantrail.Errorf(jeantrail.CodeInvalid, "type %q is not known", m.Type).
-			WithHint("Use generate, subscribe, unsubscribe, cancel or ping.")
+			WithHint("Use generate, generate_image, transcribe, speak, pipeline, subscribe, unsubscribe, cancel or ping.")
 	}
 }
 
@@ -70,25 +75,25 @@ func needJob(m *socketRequest) error {
 	return nil
 }
 
-// generate starts a job and subscribes to it. The lease is held until the
-// socket ends, so that to unsubscribe is only to stop hearing.
-func (c *socket) generate(m *socketRequest) error {
+// start starts a job and subscribes to it; body is the kind of request that the
+// message has. The lease is held until the socket ends, so that to unsubscribe is
+// only to stop hearing.
+func (c *socket) start(m *socketRequest, body order) error {
 	if m.ID == "" {
-		return jeantrail.Errorf(jeantrail.CodeInvalid, "a message of type generate needs an id").
+		return jeantrail.Errorf(jeantrail.CodeInvalid, "a message of type %s needs an id", m.Type).
 			WithHint("Choose any; accepted and rejected repeat it.")
 	}
 	if len(m.Request) == 0 {
-		return jeantrail.Errorf(jeantrail.CodeInvalid, "a message of type generate needs a request").
+		return jeantrail.Errorf(jeantrail.CodeInvalid, "a message of type %s needs a request", m.Type).
 			WithHint(`For example {"type": "generate", "id": "1", "request": {"prompt": "Hello"}}.`)
 	}
 	if len(c.subs) >= maxSubscriptions {
 		return tooManySubscriptions()
 	}
-	var body generateRequest
-	if err := decodeStrict(m.Request, &body); err != nil {
+	if err := decodeStrict(m.Request, body); err != nil {
 		return err
 	}
-	req, err := body.request()
+	req, err := body.request(c.server.uploadFor(c.ctx, c.principal))
 	if err != nil {
 		return err
 	}
@@ -100,7 +105,8 @@ func (c *socket) generate(m *socketRequest) error {
 	if err := c.send(&socketReply{Type: "accepted", ID: m.ID, JobID: job.ID}); err != nil {
 		return err
 	}
-	return c.follow(job, 0, body.Stream == nil || *body.Stream)
+	stream, _ := body.wishes()
+	return c.follow(job, 0, stream == nil || *stream)
 }
 
 // subscribe makes the client hear of a job from an event on, and keeps the job
@@ -185,7 +191,7 @@ func (c *socket) copy(ctx context.Context, reader EventReader, sub *subscription
 		if event.Type.Terminal() {
 			sub.over.Store(true)
 		}
-		if c.send(eventOf(&event, job.RequestedModel)) != nil {
+		if c.send(eventOf(&event, aboutOf(job))) != nil {
 			return
 		}
 	}

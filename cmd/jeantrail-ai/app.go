@@ -17,9 +17,11 @@ import (
 	"github.com/jeantrail/jeantrail-ai/energy"
 	"github.com/jeantrail/jeantrail-ai/engine/native"
 	"github.com/jeantrail/jeantrail-ai/gateway"
+	"github.com/jeantrail/jeantrail-ai/gateway/prompt"
 	"github.com/jeantrail/jeantrail-ai/registry"
 	"github.com/jeantrail/jeantrail-ai/server"
 	"github.com/jeantrail/jeantrail-ai/store"
+	"github.com/jeantrail/jeantrail-ai/store/artifact"
 )
 
 // closeGrace is the part of stop_timeout that is kept for settling jobs and
@@ -36,29 +38,48 @@ type AppOptions struct {
 	// Brief says that the instance lives for one command: it does not begin what
 	// it may not end.
 	Brief bool
-	// RecordsOnly leaves the model unloaded, for a command that only reads or
-	// writes what is on record.
-	RecordsOnly bool
+	// Need is what the instance is for.
+	Need Need
+	// ReadConfig reads the configuration again; nil if that makes no sense.
+	ReadConfig func() (*LoadedConfig, error)
 	// AnnounceToken puts the token into the handshake, for a caller that did
 	// not choose it.
 	AnnounceToken bool
 }
 
+// Need is what an instance has to have ready from the start.
+type Need int
+
+// The needs. A job for a model that is not loaded loads it.
+const (
+	NeedAll     Need = iota
+	NeedWorkers      // the workers are watched; the default model is not loaded
+	NeedRecords      // only what is on record is read or written
+)
+
 // App is the whole program on one home. Open reads as what it is made of; Close
 // undoes it backwards.
 type App struct {
-	opt      AppOptions
-	home     *Ownership
-	store    *store.Store
-	registry *registry.Registry
-	models   *models
-	metrics  *server.Metrics
-	gateway  *gateway.Gateway
-	server   *server.Server
-	listener net.Listener
-	instance Instance
+	opt       AppOptions
+	home      *Ownership
+	store     *store.Store
+	files     *artifact.Folder
+	registry  *registry.Registry
+	room      *room
+	models    *models
+	templates *prompt.Library
+	fleet     *fleet
+	backends  *backends
+	metrics   *server.Metrics
+	gateway   *gateway.Gateway
+	server    *server.Server
+	listener  net.Listener
+	instance  Instance
 
 	meter *energy.Meter
+
+	reloading sync.Mutex
+	config    *LoadedConfig // as it is in force
 
 	background    sync.WaitGroup
 	backgroundCtx context.Context
@@ -72,7 +93,7 @@ type App struct {
 // OpenApp opens a home and serves it. The listener answers when it returns; the
 // default model may still be loading, and jobs wait for it.
 func OpenApp(ctx context.Context, opt AppOptions) (app *App, err error) {
-	a := &App{opt: opt, serving: make(chan error, 1)}
+	a := &App{opt: opt, config: opt.Config, serving: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
@@ -96,7 +117,7 @@ func OpenApp(ctx context.Context, opt AppOptions) (app *App, err error) {
 	if a.registry, err = newRegistry(opt.Config); err != nil {
 		return nil, err
 	}
-	if a.models, err = newModels(a.registry, opt); err != nil {
+	if err = a.openBackends(ctx); err != nil {
 		return nil, err
 	}
 	if err = a.openRoad(ctx); err != nil {
@@ -105,10 +126,62 @@ func OpenApp(ctx context.Context, opt AppOptions) (app *App, err error) {
 	if err = a.openFront(); err != nil {
 		return nil, err
 	}
-	if !opt.RecordsOnly {
-		a.models.Load()
+	if opt.Need != NeedRecords {
+		a.fleet.monitor.Start()
 	}
-	return a, nil
+	if opt.Need == NeedAll {
+		err = a.backends.Start()
+	}
+	return a, err
+}
+
+// openBackends gathers who does the work: models in this process, workers, and
+// workflows that send jobs to both.
+func (a *App) openBackends(ctx context.Context) (err error) {
+	if a.files, err = artifact.Open(filepath.Join(a.opt.Config.Home, "artifacts")); err != nil {
+		return err
+	}
+	if a.room, err = newRoom(a.opt.Config); err != nil {
+		return err
+	}
+	a.models = newModels(a.registry, a.opt, a.room, a.files)
+	a.fleet = newFleet(a.opt, a.store, a.files, a.room)
+	if _, err = a.fleet.apply(ctx, a.opt.Config); err != nil {
+		return err
+	}
+	if a.templates, err = loadTemplates(filepath.Join(a.opt.Config.Home, "templates")); err != nil {
+		return err
+	}
+	workflows, err := loadWorkflows(filepath.Join(a.opt.Config.Home, "workflows"), a.templates)
+	if err != nil {
+		return err
+	}
+	a.backends = &backends{models: a.models, fleet: a.fleet, workflows: workflows}
+	return nil
+}
+
+// sweepEvery is how often files that nobody needs any more are removed, and how
+// old they must be: a request may be on its way with one that was just sent.
+const sweepEvery = time.Hour
+
+// sweep removes files that no job needs.
+func (a *App) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		n, bytes, err := a.files.Sweep(sweepEvery, func() (map[string]bool, error) { return a.store.FilesInUse(ctx) })
+		switch {
+		case err != nil && ctx.Err() == nil:
+			a.opt.Logger.Warn("removing files that are not needed failed", "error", err)
+		case n > 0:
+			a.opt.Logger.Info("removed files that are not needed", "files", n, "bytes", bytes)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // openNative makes sure that the archives are those this program was written
@@ -148,10 +221,6 @@ func (a *App) openMeter() (func() func() jeantrail.Energy, error) {
 // openRoad starts the gateway and closes what an earlier process left open.
 func (a *App) openRoad(ctx context.Context) (err error) {
 	a.metrics = server.NewMetrics(engineCollector{a.models})
-	templates, err := loadTemplates(filepath.Join(a.opt.Config.Home, "templates"))
-	if err != nil {
-		return err
-	}
 	meter, err := a.openMeter()
 	if err != nil {
 		return err
@@ -159,15 +228,19 @@ func (a *App) openRoad(ctx context.Context) (err error) {
 	webhook := newWebhook(a.opt.Config.Alerts.Webhook, a.opt.Logger)
 	cache := a.opt.Config.Cache
 	a.gateway, err = gateway.New(gateway.Options{
-		Store: a.store, Models: a.models, Logger: a.opt.Logger, Observer: a.metrics,
+		Store: a.store, Models: a.backends, Files: a.files, Logger: a.opt.Logger, Observer: a.metrics,
 		MaxQueued: a.opt.Config.Engine.Queue + a.opt.Config.Engine.Slots,
-		Templates: templates, Meter: meter, Notify: webhook.Tell,
+		Templates: a.templates, Meter: meter, Notify: webhook.Tell,
 		LeaveQueued: a.opt.Brief, CacheOff: !cache.Enabled, CacheBytes: cache.MaxBytes, CacheAge: cache.MaxAge,
 	})
 	if err != nil {
 		return err
 	}
+	a.backends.workflows.Attach(a.gateway)
 	a.goBackground(webhook.Run)
+	if !a.opt.Brief {
+		a.goBackground(a.sweep)
+	}
 	recovered, err := a.gateway.Recover(ctx)
 	if err != nil {
 		return err
@@ -187,8 +260,13 @@ func (a *App) openFront() (err error) {
 	if err != nil {
 		return fmt.Errorf("make an instance id: %w", err)
 	}
+	upload, err := parseBytes(a.opt.Config.MaxUpload)
+	if err != nil {
+		return err
+	}
 	a.server, err = server.New(server.Options{
-		Road: road{a.gateway}, Money: a.gateway, Models: a.models, Metrics: a.metrics, Vitals: a.vitals, Token: a.opt.Token,
+		Road: road{a.gateway}, Money: a.gateway, Models: a.models, Files: a.files, Workflows: a.backends.workflows, Fleet: yard{a},
+		MaxUpload: upload, RemoteWorkersAllowed: a.opt.Config.AllowRemoteWorkers, Metrics: a.metrics, Vitals: a.vitals, Token: a.opt.Token,
 		AllowedHosts: a.opt.Config.AllowedHosts, AllowedOrigins: a.opt.Config.AllowedOrigins,
 		Version: version, InstanceID: id.String(), Logger: a.opt.Logger, ResumeWindow: a.opt.Config.ResumeWindow,
 	})
@@ -263,6 +341,9 @@ func (a *App) close(ctx context.Context) error {
 	} else if a.listener != nil {
 		errs = append(errs, a.listener.Close())
 	}
+	if a.fleet != nil {
+		a.fleet.Close()
+	}
 	if a.models != nil {
 		errs = append(errs, a.models.Close(ctx))
 	}
@@ -285,7 +366,15 @@ func (a *App) close(ctx context.Context) error {
 // newRegistry makes the registry of a home: the built-in model and what the
 // configuration names.
 func newRegistry(config *LoadedConfig) (*registry.Registry, error) {
-	folder := filepath.Join(config.Home, "models")
+	entries, err := registryEntries(config)
+	if err != nil {
+		return nil, err
+	}
+	return registry.New(filepath.Join(config.Home, "models"), config.DefaultModel, entries)
+}
+
+// registryEntries are the models of a configuration and the built-in one.
+func registryEntries(config *LoadedConfig) ([]registry.Entry, error) {
 	entries := make([]registry.Entry, 0, len(config.Models)+1)
 	named := map[string]bool{}
 	for _, m := range config.Models {
@@ -296,9 +385,6 @@ func newRegistry(config *LoadedConfig) (*registry.Registry, error) {
 		return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "the name %q belongs to the model inside this program", builtInName).
 			WithHint("Give the model in config.yaml another name.")
 	}
-	builtIn, err := placeBuiltIn(folder)
-	if err != nil {
-		return nil, err
-	}
-	return registry.New(folder, config.DefaultModel, append(entries, builtIn))
+	builtIn, err := placeBuiltIn(filepath.Join(config.Home, "models"))
+	return append(entries, builtIn), err
 }

@@ -165,6 +165,31 @@ func doors() map[string]door {
 			return err == nil, err
 		},
 		"websocket": askOnSocket,
+		"workflow": func(ctx context.Context, in *instance, n int) (bool, error) {
+			body := map[string]any{"workflow": "one", "user_id": "ann", "input_data": map[string]any{"prompt": exactBody(n)["prompt"]}}
+			status, answer, err := in.tryCall(ctx, http.MethodPost, "/pipeline/process", body)
+			if err != nil {
+				return false, err
+			}
+			return outcome(status, answer, http.StatusOK)
+		},
+	}
+}
+
+// oneStage is a workflow whose only stage is such a job.
+const oneStage = `name: one
+inputs:
+  prompt: {type: string, required: true}
+stages:
+  - {name: say, kind: text, prompt: "{{ inputs.prompt }}", raw: true, ignore_eos: true, max_tokens: 20, cache: false}
+output: {text: "{{ stages.say.text }}"}
+`
+
+func addWorkflow(in *instance, name, source string) {
+	in.t.Helper()
+	status, answer := in.call(http.MethodPut, "/workflows/"+name, map[string]any{"source": source})
+	if status != http.StatusOK && status != http.StatusCreated {
+		in.t.Fatalf("add workflow: %d %v", status, answer)
 	}
 }
 
@@ -209,6 +234,7 @@ func TestBudgetHoldsThroughEveryDoor(t *testing.T) {
 	exactPrices(in)
 	cost := exactCost(in)
 	id := addBudget(in, fit*cost)
+	addWorkflow(in, "one", oneStage)
 	var names []string
 	for name := range doors() {
 		names = append(names, name)

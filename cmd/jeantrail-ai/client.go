@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -58,6 +59,8 @@ type wireEvent struct {
 	Tokens    int             `json:"tokens"`
 	Result    *wireAnswer     `json:"result"`
 	Error     *problem        `json:"error"`
+	Done      int64           `json:"done"` // progress
+	Total     int64           `json:"total"`
 	Percent   int             `json:"percent"` // alert
 	BudgetID  string          `json:"budget_id"`
 	Spent     jeantrail.Money `json:"spent_micros"`
@@ -66,6 +69,33 @@ type wireEvent struct {
 }
 
 func (e wireEvent) terminal() bool { return jeantrail.EventType(e.Type).Terminal() }
+
+// stage is the stage of a pipeline that the event is about.
+func (e wireEvent) stage() (s wireStage, ok bool) {
+	if jeantrail.EventType(e.Type) != jeantrail.EventStage {
+		return s, false
+	}
+	var own struct {
+		JobID string `json:"stage_job_id"`
+	}
+	err := errors.Join(json.Unmarshal(e.Raw, &s), json.Unmarshal(e.Raw, &own))
+	s.JobID = own.JobID // the event's job is the pipeline's
+	return s, err == nil && s.Name != ""
+}
+
+// artifact is the file that the event is about.
+func (e wireEvent) artifact() (a wireArtifact, ok bool) {
+	if jeantrail.EventType(e.Type) != jeantrail.EventArtifact {
+		return a, false
+	}
+	err := json.Unmarshal(e.Raw, &a)
+	return a, err == nil
+}
+
+// alert says which budget has come how far.
+func (e wireEvent) alert() string {
+	return fmt.Sprintf("%d %% of the budget %s is spent: %s of %s.", e.Percent, e.BudgetID, amount(e.Spent), amount(e.Limit))
+}
 
 // wireAnswer is what /generate answers and a terminal event carries as its result.
 type wireAnswer struct {
@@ -90,32 +120,38 @@ type wireAnswer struct {
 		TotalMS         float64 `json:"total_ms"`
 		TokensPerSecond float64 `json:"tokens_per_second"`
 	} `json:"timings"`
-	Cache        string   `json:"cache"`
-	RulesApplied []string `json:"rules_applied"`
-	RulesSkipped []string `json:"rules_skipped"`
+	Cache        string         `json:"cache"`
+	RulesApplied []string       `json:"rules_applied"`
+	RulesSkipped []string       `json:"rules_skipped"`
+	Artifacts    []wireArtifact `json:"artifacts"`
+	Stages       []wireStage    `json:"stages"` // of a pipeline
+	Output       map[string]any `json:"output"` // of a pipeline
 }
 
-// do sends a request and returns the body, or the problem it was answered with.
+// do sends a request and returns the answer, or the problem it was answered with.
 func (c *Client) do(ctx context.Context, method, path string, body any, accept string) (*http.Response, error) {
-	var payload io.Reader
-	if body != nil {
-		var data bytes.Buffer
-		e := json.NewEncoder(&data)
-		e.SetEscapeHTML(false) // a rule's "<100" is kept as it is sent
-		if err := e.Encode(body); err != nil {
-			return nil, fmt.Errorf("encode request: %w", err)
-		}
-		payload = &data
+	if body == nil {
+		return c.exchange(ctx, method, path, "", nil, accept)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, payload)
+	var data bytes.Buffer
+	e := json.NewEncoder(&data)
+	e.SetEscapeHTML(false) // a rule's "<100" is kept as it is sent
+	if err := e.Encode(body); err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	return c.exchange(ctx, method, path, "application/json", &data, accept)
+}
+
+// exchange is do for a body that is sent as it is.
+func (c *Client) exchange(ctx context.Context, method, path, contentType string, body io.Reader, accept string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if accept != "" {
-		req.Header.Set("Accept", accept)
+	for name, value := range map[string]string{"Content-Type": contentType, "Accept": accept} {
+		if value != "" {
+			req.Header.Set(name, value)
+		}
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
@@ -159,14 +195,19 @@ func (c *Client) send(ctx context.Context, method, path string, body, into any) 
 	return nil
 }
 
-// stream reads server-sent events until the terminal one.
+// stream sends a request and follows the job that it makes to its end.
 func (c *Client) stream(ctx context.Context, method, path string, body any, on func(wireEvent) error) error {
 	resp, err := c.do(ctx, method, path, body, "text/event-stream")
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	for ev, err := range sse.Read(resp.Body, &sse.ReadConfig{MaxEventSize: 64 << 20}) {
+	return readEvents(ctx, resp.Body, on)
+}
+
+// readEvents reads server-sent events until the terminal one.
+func readEvents(ctx context.Context, body io.Reader, on func(wireEvent) error) error {
+	for ev, err := range sse.Read(body, &sse.ReadConfig{MaxEventSize: 64 << 20}) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -40,7 +40,14 @@ type Config struct {
 	Cache          CacheConfig   `koanf:"cache"`
 	Alerts         AlertsConfig  `koanf:"alerts"`
 	Energy         EnergyConfig  `koanf:"energy"`
-	Models         []ModelConfig `koanf:"models"`
+	Memory         MemoryConfig  `koanf:"memory"`
+	MaxUpload      string        `koanf:"max_upload"` // the largest file that a request may bring, such as 256MiB
+
+	// AllowRemoteWorkers lets workers be outside this machine and its private
+	// networks: what they are given then leaves the machine.
+	AllowRemoteWorkers bool           `koanf:"allow_remote_workers"`
+	Models             []ModelConfig  `koanf:"models"`
+	Workers            []WorkerConfig `koanf:"workers"`
 }
 
 // EngineConfig holds what is the same for every model in process.
@@ -76,6 +83,8 @@ type ModelConfig struct {
 	Name        string   `koanf:"name"`
 	Aliases     []string `koanf:"aliases"`
 	ModelPath   string   `koanf:"model_path"`
+	MMProjPath  string   `koanf:"mmproj_path"`  // the projector of a model that reads images
+	ImageTokens int      `koanf:"image_tokens"` // the most that one image takes; unset: 1024, or less if the projector makes less
 	NCtx        int      `koanf:"n_ctx"`        // longest conversation; unset: 4096, or less if the model was trained with less
 	NThreads    int      `koanf:"n_threads"`    // unset: the cores that this process may use
 	NGPULayers  *int     `koanf:"n_gpu_layers"` // unset or -1: as many as fit
@@ -103,6 +112,8 @@ func defaultConfig() Config {
 		},
 		Cache:  CacheConfig{Enabled: true, MaxBytes: gateway.DefaultCacheBytes, MaxAge: gateway.DefaultCacheAge},
 		Energy: EnergyConfig{Enabled: true},
+
+		MaxUpload: "256MiB",
 	}
 }
 
@@ -247,21 +258,10 @@ func (lc *LoadedConfig) refuseUnknown() error {
 				WithHint("Known settings: %s.", strings.Join(known, ", "))
 		}
 	}
-	models, _ := lc.values.Get("models").([]any)
-	blockKeys := settingKeys(reflect.TypeFor[ModelConfig](), "")
-	for i, m := range models {
-		block, ok := m.(map[string]any)
-		if !ok {
-			return jeantrail.Errorf(jeantrail.CodeInvalid, "models[%d] is not a block of settings", i)
-		}
-		for key := range block {
-			if !slices.Contains(blockKeys, key) {
-				return jeantrail.Errorf(jeantrail.CodeInvalid, "unknown setting %q in models[%d]", key, i).
-					WithHint("Known settings of a model: %s.", strings.Join(blockKeys, ", "))
-			}
-		}
+	if err := lc.refuseUnknownIn("models", reflect.TypeFor[ModelConfig]()); err != nil {
+		return err
 	}
-	return nil
+	return lc.refuseUnknownIn("workers", reflect.TypeFor[WorkerConfig]())
 }
 
 // settingKeys lists the keys of a settings struct.
@@ -269,6 +269,9 @@ func settingKeys(t reflect.Type, prefix string) []string {
 	var keys []string
 	for f := range fields(t) {
 		key := prefix + f.Tag.Get("koanf")
+		if strings.HasSuffix(key, "-") {
+			continue // not a setting
+		}
 		if f.Type.Kind() == reflect.Struct {
 			keys = append(keys, settingKeys(f.Type, key+".")...)
 			continue
@@ -314,6 +317,12 @@ func (lc *LoadedConfig) check() error {
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, lc.LogLevel):
 		return bad("log_level", lc.LogLevel, "use debug, info, warn or error")
 	}
+	if _, err := parseBytes(lc.Memory.Limit); err != nil {
+		return bad("memory.limit", lc.Memory.Limit, "use a size such as 12GiB")
+	}
+	if n, err := parseBytes(lc.MaxUpload); err != nil || n < 1 {
+		return bad("max_upload", lc.MaxUpload, "use a size such as 256MiB")
+	}
 	if _, err := lc.energyPrice(); err != nil {
 		return bad("energy.price_per_kwh", lc.Energy.PricePerKWh, `use dollars, for example "0.30"`)
 	}
@@ -326,9 +335,12 @@ func (lc *LoadedConfig) check() error {
 	for i, m := range lc.Models {
 		badLayers := m.NGPULayers != nil && *m.NGPULayers < -1
 		badTemperature := m.Temperature != nil && (*m.Temperature < 0 || *m.Temperature > 10)
-		if m.ModelPath == "" || m.NCtx < 0 || m.NThreads < 0 || m.MaxTokens < 0 || badLayers || badTemperature {
-			return jeantrail.Errorf(jeantrail.CodeInvalid, "models[%d] (%s): model_path is needed; n_ctx, n_threads, max_tokens and temperature must not be negative, n_gpu_layers not below -1, temperature not above 10", i, m.Name)
+		if m.ModelPath == "" || m.NCtx < 0 || m.ImageTokens < 0 || m.NThreads < 0 || m.MaxTokens < 0 || badLayers || badTemperature {
+			return jeantrail.Errorf(jeantrail.CodeInvalid, "models[%d] (%s): model_path is needed; n_ctx, image_tokens, n_threads, max_tokens and temperature must not be negative, n_gpu_layers not below -1, temperature not above 10", i, m.Name)
 		}
+	}
+	if err := lc.checkWorkers(); err != nil {
+		return err
 	}
 	_, err := lc.databasePath()
 	return err
@@ -364,17 +376,12 @@ func (lc *LoadedConfig) databasePath() (string, error) {
 	return filepath.Abs(path)
 }
 
-// environmentNotes says what becomes of the guide's variables that this
-// version does not act on.
+// environmentNotes says what becomes of the guide's variables that have nothing
+// to act on.
 func environmentNotes() []string {
 	var notes []string
 	if os.Getenv("REDIS_URL") != "" {
 		notes = append(notes, "REDIS_URL is set but not needed: the model registry is built in.")
-	}
-	for _, name := range []string{"QWEN_URL", "SDXL_URL", "WHISPER_URL", "COQUI_URL"} {
-		if os.Getenv(name) != "" {
-			notes = append(notes, name+" is set, but this version does not use workers: text runs in this process.")
-		}
 	}
 	return notes
 }

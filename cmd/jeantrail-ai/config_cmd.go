@@ -3,18 +3,21 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/engine/native"
 	"github.com/jeantrail/jeantrail-ai/server"
 )
 
 func newConfigCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "See the settings in force", Args: args(cobra.NoArgs)}
+	cmd := &cobra.Command{Use: "config", Short: "See the settings in force, and take up changed ones", Args: args(cobra.NoArgs)}
 	cmd.AddCommand(o.jsonFlag(&cobra.Command{
 		Use: "show", Short: "Print each setting, its value and where that comes from", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -44,8 +47,53 @@ func newConfigCommand(o *options) *cobra.Command {
 			}
 			return nil
 		},
-	}))
+	}), newConfigReloadCommand(o))
 	return cmd
+}
+
+func newConfigReloadCommand(o *options) *cobra.Command {
+	return o.jsonFlag(&cobra.Command{
+		Use: "reload", Short: "Let the running instance read config.yaml again, without ending a job", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			home, err := homeDir(o.home)
+			if err != nil {
+				return err
+			}
+			running, there, err := runningInstance(home)
+			if err != nil {
+				return err
+			}
+			if !there {
+				return jeantrail.Errorf(jeantrail.CodeWorkerUnavailable, "no instance runs on %s", home).
+					WithHint("The next one reads config.yaml when it starts: jeantrail-ai serve")
+			}
+			var raw json.RawMessage
+			if err := newClient(running.BaseURL, running.Token).get(cmd.Context(), http.MethodPost, "/config/reload", &raw); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(cmd.OutOrStdout(), raw)
+			}
+			return printReload(cmd.OutOrStdout(), raw)
+		},
+	})
+}
+
+// printReload says what was changed, or waits for another start.
+func printReload(w io.Writer, raw json.RawMessage) error {
+	var answer struct {
+		Changes []string `json:"changes"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return fmt.Errorf("read the answer to /config/reload: %w", err)
+	}
+	if len(answer.Changes) == 0 {
+		fmt.Fprintln(w, "nothing has changed")
+	}
+	for _, change := range answer.Changes {
+		fmt.Fprintln(w, printable(change))
+	}
+	return nil
 }
 
 // settingText writes a value on one line.

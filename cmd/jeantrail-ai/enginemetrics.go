@@ -6,8 +6,8 @@ import (
 	"github.com/jeantrail/jeantrail-ai/engine"
 )
 
-// engineCollector shows the engine's figures at each scrape. While the model
-// is loading there are none.
+// engineCollector shows the engines' figures at each scrape. A model that is not
+// loaded has none.
 type engineCollector struct {
 	models *models
 }
@@ -53,12 +53,14 @@ func (c engineCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c engineCollector) Collect(ch chan<- prometheus.Metric) {
-	e := c.models.text.Engine()
-	if e == nil {
-		return
-	}
-	stats := e.Stats()
-	for _, f := range engineFigures() {
-		ch <- prometheus.MustNewConstMetric(f.desc(), f.kind, f.value(stats), c.models.text.name)
+	for _, m := range c.models.all() {
+		e := m.Engine()
+		if e == nil {
+			continue
+		}
+		stats := e.Stats()
+		for _, f := range engineFigures() {
+			ch <- prometheus.MustNewConstMetric(f.desc(), f.kind, f.value(stats), m.entry.Name)
+		}
 	}
 }

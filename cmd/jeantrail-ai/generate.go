@@ -47,8 +47,8 @@ func (s *sampling) flags(cmd *cobra.Command) {
 
 // check refuses flags that cannot go together.
 func (s *sampling) check(cmd *cobra.Command) error {
-	if len(s.filling.vars) > 0 && s.filling.template == "" {
-		return errUsage{errors.New("--var needs --template")}
+	if err := s.filling.check(); err != nil {
+		return err
 	}
 	return exclusive(cmd, "cache", "no-cache")
 }
@@ -73,14 +73,6 @@ func (s *sampling) body(cmd *cobra.Command) map[string]any {
 	return body
 }
 
-// needPrompt checks the arguments: only a template can do without a prompt.
-func (s *sampling) needPrompt(cmd *cobra.Command, a []string) error {
-	if s.filling.template != "" {
-		return nil
-	}
-	return cobra.MinimumNArgs(1)(cmd, a)
-}
-
 // request makes the body of /generate from the flags and the prompt.
 func (s *sampling) request(cmd *cobra.Command, a []string) (map[string]any, error) {
 	if err := s.check(cmd); err != nil {
@@ -103,14 +95,17 @@ func (s *sampling) request(cmd *cobra.Command, a []string) (map[string]any, erro
 func newGenerateCommand(o *options) *cobra.Command {
 	s := &sampling{}
 	var raw bool
+	var who asking
+	var images []string
 	cmd := &cobra.Command{
 		Use:   "generate PROMPT | -",
 		Short: "Answer one prompt, streaming to the terminal",
 		Long:  "Answers one prompt. With --template the prompt, if there is one, fills the template's main variable;\n" + varHelp,
 		Example: "  jeantrail-ai generate \"What can you do?\"\n  cat notes.txt | jeantrail-ai generate -\n" +
+			"  jeantrail-ai generate --image cat.png \"What is this?\"\n" +
 			"  jeantrail-ai generate --template price_intelligence --var alibaba_price=12.5 --var amazon_price=30 \\\n" +
 			"    --var weight=0.4 --var has_free_shipping=true",
-		Args: args(s.needPrompt),
+		Args: args(s.filling.needPrompt),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			body, err := s.request(cmd, a)
 			if err != nil {
@@ -118,6 +113,10 @@ func newGenerateCommand(o *options) *cobra.Command {
 			}
 			if raw {
 				body["raw"] = true
+			}
+			who.into(body)
+			if err := addImages(cmd.InOrStdin(), body, images); err != nil {
+				return err
 			}
 			return withSession(cmd.Context(), o, func(session *Session) error {
 				if err := session.Ready(cmd.Context()); err != nil {
@@ -130,7 +129,28 @@ func newGenerateCommand(o *options) *cobra.Command {
 	}
 	s.flags(cmd)
 	cmd.Flags().BoolVar(&raw, "raw", false, "send the prompt as it is, without the chat template")
+	cmd.Flags().StringArrayVar(&images, "image", nil, "FILE: an image for a model that sees; may be repeated")
+	who.flags(cmd, "")
 	return o.jsonFlag(cmd)
+}
+
+// addImages puts image files into a request, in their order.
+func addImages(stdin io.Reader, body map[string]any, paths []string) error {
+	if len(paths) > jeantrail.MaxFilesPerText {
+		return errUsage{fmt.Errorf("--image is given %d times, the most is %d", len(paths), jeantrail.MaxFilesPerText)}
+	}
+	images := make([]string, 0, len(paths))
+	for _, path := range paths {
+		data, err := readBase64(stdin, path)
+		if err != nil {
+			return err
+		}
+		images = append(images, data)
+	}
+	if len(images) > 0 {
+		body["images"] = images
+	}
+	return nil
 }
 
 // promptText is the arguments joined, or standard input for "-".
@@ -170,7 +190,15 @@ func (p *printer) event(e wireEvent) error {
 			p.token(e)
 		}
 	case jeantrail.EventAlert:
-		p.notes = append(p.notes, fmt.Sprintf("%d %% of the budget %s is spent: %s of %s.", e.Percent, e.BudgetID, amount(e.Spent), amount(e.Limit)))
+		p.notes = append(p.notes, e.alert())
+	case jeantrail.EventStage:
+		if stage, ok := e.stage(); ok {
+			fmt.Fprintln(p.err, stage.line())
+		}
+	case jeantrail.EventArtifact:
+		if a, ok := e.artifact(); ok {
+			fmt.Fprintf(p.err, "%s (%s)  jeantrail-ai job artifact %s %d -o FILE\n", a.Kind, a.about(), e.JobID, a.Index)
+		}
 	}
 	return p.finish(e)
 }
@@ -200,6 +228,9 @@ func (p *printer) finish(e wireEvent) error {
 	}
 	if e.Result != nil {
 		p.answer = *e.Result
+		if len(p.answer.Output) > 0 && !p.json {
+			printOutput(p.out, p.answer.Output)
+		}
 	}
 	return nil
 }

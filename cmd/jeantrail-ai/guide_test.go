@@ -12,7 +12,7 @@ import (
 )
 
 // startOpen starts the program as a user does, without a token, on a free port.
-func startOpen(t *testing.T) *instance {
+func startOpen(t testing.TB) *instance {
 	t.Helper()
 	home := t.TempDir()
 	cmd := exec.Command("jeantrail-ai", "serve", "--port", "0")

@@ -24,7 +24,7 @@ const limit = 60 * time.Second
 
 // instance is the program running as another process.
 type instance struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	lines  chan map[string]any // the handshake

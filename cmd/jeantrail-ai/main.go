@@ -69,8 +69,9 @@ type options struct {
 // interrupts decides what Ctrl-C stops: the whole command, unless a part of it
 // has asked to be stopped instead.
 type interrupts struct {
-	mu   sync.Mutex
-	part context.CancelCauseFunc
+	mu     sync.Mutex
+	part   context.CancelCauseFunc
+	hangup func() // what SIGHUP does instead of stopping the whole; nil: nothing else
 }
 
 // watch stops the part or the whole at each signal until ctx ends. Only Ctrl-C
@@ -80,8 +81,12 @@ func (i *interrupts) watch(ctx context.Context, signals <-chan os.Signal, whole 
 		select {
 		case s := <-signals:
 			i.mu.Lock()
-			part := i.part
+			part, hangup := i.part, i.hangup
 			i.mu.Unlock()
+			if hangup != nil && s == syscall.SIGHUP {
+				hangup()
+				continue
+			}
 			if part != nil && s == os.Interrupt {
 				part(errInterrupted)
 				continue
@@ -91,6 +96,13 @@ func (i *interrupts) watch(ctx context.Context, signals <-chan os.Signal, whole 
 			return
 		}
 	}
+}
+
+// onHangup lets SIGHUP do something else than stop the command.
+func (i *interrupts) onHangup(do func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.hangup = do
 }
 
 // catch returns a context that Ctrl-C ends instead of the command, until
@@ -122,7 +134,8 @@ func newRootCommand(o *options) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
 	root.PersistentFlags().StringVar(&o.home, "home", "", "folder for models, jobs and settings (JEANTRAIL_HOME)")
 	root.AddCommand(
-		newServeCommand(o), newGenerateCommand(o), newChatCommand(o), newModelCommand(o), newBenchCommand(o),
+		newServeCommand(o), newGenerateCommand(o), newChatCommand(o), newImageCommand(o), newTranscribeCommand(o), newSpeakCommand(o),
+		newPipelineCommand(o), newWorkerCommand(o), newModelCommand(o), newBenchCommand(o),
 		newJobCommand(o), newCostCommand(o), newBudgetCommand(o), newAlertCommand(o), newRuleCommand(o), newPriceCommand(o),
 		newTemplateCommand(o), newConfigCommand(o), newOpenAPICommand(), newVersionCommand(),
 	)

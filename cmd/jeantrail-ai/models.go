@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,34 +22,28 @@ import (
 	"github.com/jeantrail/jeantrail-ai/registry"
 )
 
-// models is what there is to run: it finds the backend for a name and loads
-// the default model in the background.
+// models is every text model that runs in this process. They are loaded when
+// somebody needs them; the default one from the start.
 type models struct {
 	*registry.Registry
 	opt   AppOptions
-	entry registry.Entry // the default model
-	text  *TextModel
+	room  *room
+	files gateway.Files
 
-	life   context.Context // ends when loading must stop
-	end    context.CancelFunc
-	once   sync.Once
-	loader sync.WaitGroup
+	mu     sync.Mutex
+	config *LoadedConfig // replaced by a reload
+	texts  map[string]*TextModel
+	closed bool
 
-	decoder *native.Decoder // set by the loader, read after it has ended
-
-	checksum atomic.Pointer[string] // of the default model's file, once it is known
+	background sync.WaitGroup // identifying files
+	life       context.Context
+	end        context.CancelFunc
 }
 
-func newModels(reg *registry.Registry, opt AppOptions) (*models, error) {
-	entry, err := reg.Resolve("")
-	if err != nil {
-		return nil, err
-	}
-	m := &models{Registry: reg, opt: opt, entry: entry}
-	settings := modelSettings(opt.Config, entry)
-	m.text = newTextModel(entry.Name, settings.MaxTokens, max(settings.NCtx, defaultContext), m.Load)
+func newModels(reg *registry.Registry, opt AppOptions, room *room, files gateway.Files) *models {
+	m := &models{Registry: reg, opt: opt, config: opt.Config, room: room, files: files, texts: make(map[string]*TextModel)}
 	m.life, m.end = context.WithCancel(context.Background())
-	return m, nil
+	return m
 }
 
 // modelSettings finds a model's block in the configuration. A model without
@@ -57,6 +53,9 @@ func modelSettings(config *LoadedConfig, entry registry.Entry) ModelConfig {
 	settings := ModelConfig{Name: entry.Name, ModelPath: entry.Path}
 	if i >= 0 {
 		settings = config.Models[i]
+	}
+	if settings.ImageTokens == 0 {
+		settings.ImageTokens = defaultImageTokens
 	}
 	if settings.MaxTokens == 0 {
 		settings.MaxTokens = defaultMaxTokens
@@ -85,112 +84,221 @@ const (
 	defaultTemperature = 0.7
 )
 
+// defaultImageTokens keeps a large picture from taking minutes on a processor:
+// the projectors of Qwen's models make up to four times as many of one.
+const defaultImageTokens = 1024
+
 // builtInContext is longer than what the built-in model was trained with, so
 // that a request with the guide's max_tokens fits. Its answers end long before.
 const builtInContext = defaultMaxTokens + 512
 
-// Resolve implements gateway.Models.
-func (m *models) Resolve(name string) (string, gateway.Backend, error) {
+// find returns the model for a name, "" for the default one. A name of the
+// integration guide that no model has means the default one.
+func (m *models) find(name string) (*TextModel, error) {
 	entry, err := m.Registry.Resolve(name)
 	if err != nil && slices.Contains(guideNames, name) {
-		entry, err = m.entry, nil
+		entry, err = m.Registry.Resolve("")
 	}
-	if err != nil {
-		return "", nil, err
-	}
-	if entry.Name != m.entry.Name {
-		return "", nil, jeantrail.Errorf(jeantrail.CodeUnsupported, "the model %q is installed but not loaded; this instance serves %q", entry.Name, m.entry.Name).
-			WithHint("Start with: jeantrail-ai serve --model %s", entry.Name)
-	}
-	return entry.Name, m.text, nil
-}
-
-// Load begins to load the default model, once. Close ends it.
-func (m *models) Load() { m.once.Do(m.begin) }
-
-func (m *models) begin() {
-	m.loader.Go(func() {
-		e, err := m.load(m.life)
-		if m.life.Err() != nil {
-			err = jeantrail.Errorf(jeantrail.CodeShuttingDown, "the program stopped before the model was loaded")
-		} else if err != nil {
-			m.opt.Logger.Error("loading the model failed", "model", m.entry.Name, "error", err)
-			m.say(registry.State{Status: jeantrail.ModelFailed, Problem: jeantrail.AsError(err).Message})
-		}
-		m.text.Loaded(e, err)
-		if err == nil {
-			info := m.decoder.Info()
-			m.opt.Logger.Info("model ready", "model", m.entry.Name, "device", info.Device,
-				"layers_offloaded", info.LayersOffloaded, "n_ctx", e.Info().NCtx, "slots", info.NSeqMax,
-				"kv_unified", info.Unified, "threads", info.Threads)
-			m.say(registry.State{Status: jeantrail.ModelReady, Progress: 1, Engine: e.Info()})
-			m.identify(m.life)
-		}
-	})
-}
-
-// identify finds out which file it is that was loaded, after the first jobs can
-// run. Until it is known, no result is kept for later.
-func (m *models) identify(ctx context.Context) {
-	sum := builtinmodel.SHA256
-	if !m.entry.BuiltIn {
-		var err error
-		if sum, err = m.Checksum(ctx, m.entry.Path); err != nil {
-			if ctx.Err() == nil {
-				m.opt.Logger.Warn("the model's checksum is not known; its results are not kept for later", "error", err)
-			}
-			return
-		}
-	}
-	m.checksum.Store(&sum)
-}
-
-// identity is everything besides a request that can change its result: the
-// model's file, the code that computes it, and what that runs on.
-func (m *models) identity(info engine.Info) string {
-	sum := m.checksum.Load()
-	if sum == nil {
-		return ""
-	}
-	build := native.BuildInfo()
-	return strings.Join([]string{
-		*sum, build.Tree, build.CPU, build.Backends, info.Device, strconv.Itoa(info.LayersOffloaded), strconv.Itoa(info.Threads),
-		strconv.Itoa(info.NUBatch), strconv.FormatBool(info.Unified),
-	}, "|")
-}
-
-// say tells the registry and the launching app how the model is.
-func (m *models) say(s registry.State) {
-	m.SetState(m.entry.Name, s)
-	m.opt.Handshake.Model(m.entry.Name, s.Status, s.Progress, s.Problem)
-}
-
-// load checks the file, opens it and starts an engine on it.
-func (m *models) load(ctx context.Context) (*engine.Engine, error) {
-	m.say(registry.State{Status: jeantrail.ModelLoading})
-	facts, err := registry.Check(m.entry.Path)
 	if err != nil {
 		return nil, err
 	}
-	settings := modelSettings(m.opt.Config, m.entry)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t := m.texts[entry.Name]; t != nil {
+		return t, nil
+	}
+	if m.closed {
+		return nil, jeantrail.Errorf(jeantrail.CodeShuttingDown, "the program is stopping")
+	}
+	t := m.newText(entry)
+	m.texts[entry.Name] = t
+	return t, nil
+}
+
+// Load begins to load the default model.
+func (m *models) Load() error {
+	t, err := m.find("")
+	if err != nil {
+		return err
+	}
+	t.Load()
+	return nil
+}
+
+// all returns the models that somebody has asked for, by name.
+func (m *models) all() []*TextModel {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.SortedFunc(maps.Values(m.texts), func(a, b *TextModel) int { return cmp.Compare(a.entry.Name, b.entry.Name) })
+}
+
+// sees returns the name of a model that reads images: the default one if it
+// does, "" if none does.
+func (m *models) sees() string {
+	m.mu.Lock()
+	config := m.config
+	m.mu.Unlock()
+	first := ""
+	for _, c := range config.Models {
+		if c.MMProjPath == "" {
+			continue
+		}
+		if c.Name == m.Default() {
+			return c.Name
+		}
+		first = cmp.Or(first, c.Name)
+	}
+	return first
+}
+
+// reload takes up another configuration. A model whose settings changed is
+// unloaded when its jobs are done, and loaded anew when somebody needs it.
+func (m *models) reload(config *LoadedConfig, entries []registry.Entry) ([]string, error) {
+	if err := m.Registry.Replace(config.DefaultModel, entries); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	var changes []string
+	var old []*TextModel
+	for name, t := range m.texts {
+		entry, err := m.Registry.Resolve(name)
+		same := err == nil && entry.Path == t.entry.Path && sameSettings(modelSettings(config, entry), modelSettings(m.config, t.entry))
+		if !same {
+			changes = append(changes, "model "+name+" is loaded anew")
+			old = append(old, t)
+			delete(m.texts, name)
+		}
+	}
+	m.config = config
+	m.mu.Unlock()
+	for _, t := range old {
+		m.background.Go(func() {
+			if err := t.retire(m.life); err != nil {
+				m.opt.Logger.Warn("freeing a model failed", "model", t.entry.Name, "error", err)
+			}
+		})
+	}
+	slices.Sort(changes)
+	return changes, nil
+}
+
+func sameSettings(a, b ModelConfig) bool {
+	layers, temperature := *a.NGPULayers == *b.NGPULayers, *a.Temperature == *b.Temperature
+	return layers && temperature && a.ModelPath == b.ModelPath && a.MMProjPath == b.MMProjPath && a.ImageTokens == b.ImageTokens && a.NCtx == b.NCtx &&
+		a.NThreads == b.NThreads && a.MaxTokens == b.MaxTokens
+}
+
+// newText makes the backend of a model; nothing is loaded yet.
+func (m *models) newText(entry registry.Entry) *TextModel {
+	settings := modelSettings(m.config, entry)
+	l := &loader{models: m, entry: entry, settings: settings, engine: m.config.Engine}
+	return &TextModel{resident: newResident(entry, l, m.room.Budget), maxTokens: settings.MaxTokens, nCtx: max(settings.NCtx, defaultContext)}
+}
+
+// Close stops loading and frees every model. The gateway must have stopped.
+func (m *models) Close(ctx context.Context) error {
+	m.end()
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	var errs []error
+	for _, t := range m.all() {
+		errs = append(errs, t.Close(ctx))
+	}
+	m.background.Wait()
+	return errors.Join(errs...)
+}
+
+// loader opens one model.
+type loader struct {
+	models   *models
+	entry    registry.Entry
+	settings ModelConfig
+	engine   EngineConfig
+	bytes    atomic.Int64           // of memory that the model takes, once they are known
+	checksum atomic.Pointer[string] // of the model's file, once it is known
+	// of the projector's, too
+	projector atomic.Pointer[string]
+}
+
+// say implements opener: it tells the registry and the launching app how the
+// model is.
+func (l *loader) say(s registry.State) {
+	l.models.SetState(l.entry.Name, s)
+	l.models.opt.Handshake.Model(l.entry.Name, s.Status, s.Progress, s.Problem)
+}
+
+// plan checks the file and lays out its KV cache.
+func (l *loader) plan(ctx context.Context) (kvPlan, registry.Facts, error) {
+	facts, err := registry.Check(l.entry.Path)
+	if err != nil {
+		return kvPlan{}, facts, err
+	}
 	memory, err := mem.VirtualMemoryWithContext(ctx)
 	if err != nil {
-		m.opt.Logger.Warn("cannot tell how much memory there is; the KV cache is not limited by it", "error", err)
+		l.models.opt.Logger.Warn("cannot tell how much memory there is; the KV cache is not limited by it", "error", err)
 		memory = &mem.VirtualMemoryStat{}
 	}
-	config := m.opt.Config.Engine
-	plan := planKV(config.KV, config.Slots, settings.NCtx, facts.ContextLength, facts.KVBytesPerToken, int64(memory.Total))
+	return planKV(l.engine.KV, l.engine.Slots, l.settings.NCtx, facts.ContextLength, facts.KVBytesPerToken, int64(memory.Total)), facts, nil
+}
+
+// need implements opener: weights, the KV cache as it will be laid out, compute
+// buffers, and the projector if there is one. It is found out once: a file that
+// changes under a loaded model changes nothing.
+func (l *loader) need(ctx context.Context) (int64, error) {
+	if n := l.bytes.Load(); n > 0 {
+		return n, nil
+	}
+	plan, facts, err := l.plan(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if l.settings.MMProjPath != "" {
+		if _, err := registry.CheckProjector(l.settings.MMProjPath); err != nil {
+			return 0, err
+		}
+	}
+	n := facts.MemoryBytes(plan.Cells) + fileSize(l.settings.MMProjPath)
+	l.bytes.Store(n)
+	return n, nil
+}
+
+// open implements opener: it opens the file and starts an engine on it.
+func (l *loader) open(ctx context.Context) (o *opened, err error) {
+	log := l.models.opt.Logger
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			log.Error("loading the model failed", "model", l.entry.Name, "error", err)
+		}
+	}()
+	plan, _, err := l.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o, err = l.start(ctx, plan); err != nil {
+		return nil, err
+	}
+	info := o.decoder.Info()
+	log.Info("model ready", "model", l.entry.Name, "device", info.Device, "layers_offloaded", info.LayersOffloaded,
+		"n_ctx", o.engine.Info().NCtx, "slots", info.NSeqMax, "kv_unified", info.Unified, "threads", info.Threads)
+	l.models.background.Go(func() { l.identify(l.models.life) })
+	return o, nil
+}
+
+func (l *loader) start(ctx context.Context, plan kvPlan) (*opened, error) {
 	decoder, err := native.Open(ctx, native.Options{
-		Path: m.entry.Path, NCtx: plan.Cells, NSeqMax: plan.Slots, NBatch: config.BatchTokens, PerSequenceKV: !plan.Unified,
-		NThreads: settings.NThreads, NGPULayers: *settings.NGPULayers,
-	}, m.progress())
+		Path: l.entry.Path, NCtx: plan.Cells, NSeqMax: plan.Slots, NBatch: l.engine.BatchTokens, PerSequenceKV: !plan.Unified,
+		NThreads: l.settings.NThreads, NGPULayers: *l.settings.NGPULayers,
+		Projector: l.settings.MMProjPath, ImageMaxTokens: l.settings.ImageTokens,
+	}, l.progress())
 	if err != nil {
 		return nil, err
 	}
 	e, err := engine.New(decoder, engine.Options{
-		Model: m.entry.Name, DefaultMaxTokens: settings.MaxTokens, MaxContext: plan.CtxSeq,
-		MaxQueue: config.Queue, TargetStep: config.StepTarget,
-		Sampling: defaultSampling(settings), Identity: func() string { return m.identity(decoder.Info()) },
+		Model: l.entry.Name, DefaultMaxTokens: l.settings.MaxTokens, MaxContext: plan.CtxSeq,
+		MaxQueue: l.engine.Queue, TargetStep: l.engine.StepTarget,
+		Sampling: defaultSampling(l.settings), Identity: func() string { return l.identity(decoder.Info()) },
+		Files: l.models.files, Projector: func() string { return known(&l.projector) },
 	})
 	if err == nil {
 		err = e.Start()
@@ -198,8 +306,69 @@ func (m *models) load(ctx context.Context) (*engine.Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, decoder.Close())
 	}
-	m.decoder = decoder
-	return e, nil
+	return &opened{engine: e, decoder: decoder}, nil
+}
+
+// identify finds out which file it is that was loaded, after the first jobs can
+// run. Until it is known, no result is kept for later.
+func (l *loader) identify(ctx context.Context) {
+	sum := builtinmodel.SHA256
+	if !l.entry.BuiltIn {
+		var err error
+		if sum, err = l.models.Checksum(ctx, l.entry.Path); err != nil {
+			if ctx.Err() == nil {
+				l.models.opt.Logger.Warn("the model's checksum is not known; its results are not kept for later", "error", err)
+			}
+			return
+		}
+	}
+	l.checksum.Store(&sum)
+	if l.settings.MMProjPath == "" {
+		return
+	}
+	sum, err := l.models.Checksum(ctx, l.settings.MMProjPath)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.models.opt.Logger.Warn("the projector's checksum is not known; results about images are not kept for later", "error", err)
+		}
+		return
+	}
+	l.projector.Store(&sum)
+}
+
+// known is a checksum, "" until it is known.
+func known(sum *atomic.Pointer[string]) string {
+	if s := sum.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// identity is everything besides a request that can change its result: the
+// model's file, the code that computes it, and what that runs on.
+func (l *loader) identity(info engine.Info) string {
+	sum := known(&l.checksum)
+	if sum == "" {
+		return ""
+	}
+	build := native.BuildInfo()
+	return strings.Join([]string{
+		sum, build.Tree, build.CPU, build.Backends, info.Device, strconv.Itoa(info.LayersOffloaded), strconv.Itoa(info.Threads),
+		strconv.Itoa(info.NUBatch), strconv.FormatBool(info.Unified),
+	}, "|")
+}
+
+// progress reports the loading in steps of a tenth, so that the handshake is
+// not flooded.
+func (l *loader) progress() func(float64) {
+	last := 0.0
+	return func(p float64) {
+		if p < 1 && p-last < 0.1 {
+			return
+		}
+		last = p
+		l.say(registry.State{Status: jeantrail.ModelLoading, Progress: p})
+	}
 }
 
 // defaultSampling is what Qwen recommends for Qwen3 without thinking (top-p
@@ -207,30 +376,6 @@ func (m *models) load(ctx context.Context) (*engine.Engine, error) {
 // temperature. A temperature of 0 is greedy.
 func defaultSampling(settings ModelConfig) engine.SamplingParams {
 	return engine.SamplingParams{Temperature: float32(*settings.Temperature), TopK: 20, TopP: 0.8}
-}
-
-// progress reports the loading in steps of a tenth, so that the handshake is
-// not flooded.
-func (m *models) progress() func(float64) {
-	last := 0.0
-	return func(p float64) {
-		if p < 1 && p-last < 0.1 {
-			return
-		}
-		last = p
-		m.say(registry.State{Status: jeantrail.ModelLoading, Progress: p})
-	}
-}
-
-// Close stops loading and frees the model. The gateway must have stopped.
-func (m *models) Close(ctx context.Context) error {
-	m.end()
-	m.loader.Wait()
-	e := m.text.Engine()
-	if e == nil {
-		return nil
-	}
-	return errors.Join(e.Stop(ctx), m.decoder.Close())
 }
 
 // placeBuiltIn puts the model that is inside the binary into the models folder,

@@ -77,7 +77,7 @@ func newRuleTestCommand(o *options) *cobra.Command {
 			"become. With --if and --then a rule that is not kept yet is tried before all others.",
 		Example: "  jeantrail-ai rule test \"What is the capital of France?\" --user user123\n" +
 			"  jeantrail-ai rule test \"Hello\" --if '{\"input_length\": \"<100\"}' --then '{\"max_tokens\": 50}'",
-		Args: args(s.needPrompt),
+		Args: args(s.filling.needPrompt),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			request, err := s.request(cmd, a)
 			if err != nil {

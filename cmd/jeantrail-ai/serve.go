@@ -82,7 +82,8 @@ func serveUntilStopped(cmd *cobra.Command, o *options, so *serveOptions, hands *
 	for _, note := range config.Notes {
 		logger.Warn(note)
 	}
-	opts := AppOptions{Config: config, Listen: listenAddress(config.Listen, so.port), Logger: logger, Handshake: hands}
+	read := func() (*LoadedConfig, error) { return loadConfig(home, cmd.Flags()) }
+	opts := AppOptions{Config: config, ReadConfig: read, Listen: listenAddress(config.Listen, so.port), Logger: logger, Handshake: hands}
 	opts.Token = os.Getenv("JEANTRAIL_TOKEN")
 	if so.sidecar && opts.Token == "" {
 		if opts.Token, err = newToken(); err != nil {
@@ -106,6 +107,7 @@ func serveUntilStopped(cmd *cobra.Command, o *options, so *serveOptions, hands *
 		g.Go(func() error { return watchParent(ctx, so.parentPID) })
 	}
 	g.Go(func() error { return app.Failed(ctx) })
+	g.Go(func() error { app.reloadOnHangup(ctx, &o.interrupts); return nil })
 	g.Go(func() error { <-ctx.Done(); return context.Cause(ctx) })
 	reason := g.Wait()
 	logger.Info("stopping", "reason", reason)

@@ -18,7 +18,7 @@ type Session struct {
 // openSession finds the running instance of the home, else opens the home in
 // this process behind a listener of its own. Either way the command speaks the
 // same interface.
-func openSession(ctx context.Context, o *options, recordsOnly bool) (*Session, error) {
+func openSession(ctx context.Context, o *options, need Need) (*Session, error) {
 	home, err := homeDir(o.home)
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func openSession(ctx context.Context, o *options, recordsOnly bool) (*Session, e
 		return nil, err
 	}
 	app, err := OpenApp(ctx, AppOptions{
-		Config: config, Listen: "127.0.0.1:0", Token: token, Brief: true, RecordsOnly: recordsOnly,
+		Config: config, Listen: "127.0.0.1:0", Token: token, Brief: true, Need: need,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
@@ -67,16 +67,22 @@ func (s *Session) Close() error {
 
 // withSession runs what a command does between open and close.
 func withSession(ctx context.Context, o *options, do func(*Session) error) error {
-	return within(ctx, o, false, do)
+	return within(ctx, o, NeedAll, do)
 }
 
 // withRecords is withSession for a command that needs no model.
 func withRecords(ctx context.Context, o *options, do func(*Session) error) error {
-	return within(ctx, o, true, do)
+	return within(ctx, o, NeedRecords, do)
 }
 
-func within(ctx context.Context, o *options, recordsOnly bool, do func(*Session) error) error {
-	s, err := openSession(ctx, o, recordsOnly)
+// withWorkers is withSession for a command that needs workers and no model: it
+// does not wait for one.
+func withWorkers(ctx context.Context, o *options, do func(*Session) error) error {
+	return within(ctx, o, NeedWorkers, do)
+}
+
+func within(ctx context.Context, o *options, need Need, do func(*Session) error) error {
+	s, err := openSession(ctx, o, need)
 	if err != nil {
 		return err
 	}

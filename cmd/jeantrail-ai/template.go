@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -30,7 +31,23 @@ func (f *filling) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.vars, "var", nil, "NAME=VALUE: a variable of the template; may be repeated")
 }
 
-// into puts template and variables into the body of a generate request.
+// check refuses variables that nothing reads.
+func (f *filling) check() error {
+	if len(f.vars) > 0 && f.template == "" {
+		return errUsage{errors.New("--var needs --template")}
+	}
+	return nil
+}
+
+// needPrompt checks the arguments: only a template can do without a prompt.
+func (f *filling) needPrompt(cmd *cobra.Command, a []string) error {
+	if f.template != "" {
+		return nil
+	}
+	return cobra.MinimumNArgs(1)(cmd, a)
+}
+
+// into puts template and variables into the body of a request.
 func (f *filling) into(body map[string]any) error {
 	if f.template == "" {
 		return nil

@@ -126,6 +126,17 @@ func Decide(standings []jeantrail.BudgetStanding, p jeantrail.Price, b jeantrail
 	return d
 }
 
+// Short returns the first budget that has no room for an amount, nil if all have.
+// What costs nothing fits everywhere.
+func Short(standings []jeantrail.BudgetStanding, need jeantrail.Money) *jeantrail.BudgetStanding {
+	for i := range standings {
+		if need > 0 && standings[i].Remaining() < need {
+			return &standings[i]
+		}
+	}
+	return nil
+}
+
 // Used returns the share, in percent, that is used of the budget that is used
 // most, and false if there is none.
 func Used(standings []jeantrail.BudgetStanding) (percent int64, any bool) {

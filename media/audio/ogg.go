@@ -60,27 +60,18 @@ func readPage(s *source, at int64) (*oggPage, error) {
 	}
 }
 
-// measureOgg goes through the pages. A file may have streams side by side, of
-// which the longest counts, and one such link after another, which are added.
+// oggFile is what the pages of a file add up to. It may have streams side by
+// side, of which the longest counts, and one such link after another, which are
+// added.
+type oggFile struct {
+	Info            // of the first stream that is sound
+	seconds float64 // of the links that have ended: each may have its own rate
+	link    []*oggStream
+	body    bool // the link's first pages, one for each stream, are over
+}
+
 func measureOgg(s *source) (Info, error) {
-	var info Info
-	var total float64 // in seconds: each link may have its own rate
-	var link []*oggStream
-	heads := true // of the link's streams, which come before everything else
-	finish := func() {
-		longest := 0.0
-		for _, o := range link {
-			if o.Codec == "" {
-				continue
-			}
-			if info.Format == "" {
-				info = o.Info
-			}
-			longest = max(longest, float64(o.samples())/float64(o.SampleRate))
-		}
-		total += longest
-		link = nil
-	}
+	var f oggFile
 	for at := int64(0); ; {
 		p, err := readPage(s, at)
 		if err != nil {
@@ -90,38 +81,58 @@ func measureOgg(s *source) (Info, error) {
 			break
 		}
 		at = p.end
-		if p.first {
-			if !heads {
-				finish()
-			}
-			heads = true
-			o, err := beginOgg(s, p)
-			if err != nil {
-				return Info{}, err
-			}
-			if link = append(link, o); len(link) > maxStreams {
-				return Info{}, refuse("the Ogg file has more than %d streams at once", maxStreams)
-			}
-			continue
-		}
-		heads = false
-		for _, o := range link {
-			if o.serial != p.serial || o.Codec == "" {
-				continue
-			}
-			if err := o.page(s, p); err != nil {
-				return Info{}, err
-			}
+		if err := f.page(s, p); err != nil {
+			return Info{}, err
 		}
 	}
-	finish()
-	if info.Format == "" {
+	f.endLink()
+	if f.Format == "" {
 		return Info{}, refuse("the Ogg file holds neither Vorbis nor Opus")
 	}
-	if total > MaxDuration.Seconds() {
-		total = MaxDuration.Seconds() // which is refused
+	total := min(f.seconds, MaxDuration.Seconds()) // which is refused
+	return described(f.Info, int64(total*float64(f.SampleRate)+0.5))
+}
+
+func (f *oggFile) page(s *source, p *oggPage) error {
+	if p.first {
+		if f.body {
+			f.endLink()
+		}
+		o, err := beginOgg(s, p)
+		if err != nil {
+			return err
+		}
+		if f.link = append(f.link, o); len(f.link) > maxStreams {
+			return refuse("the Ogg file has more than %d streams at once", maxStreams)
+		}
+		return nil
 	}
-	return described(info, int64(total*float64(info.SampleRate)+0.5))
+	f.body = true
+	for _, o := range f.link {
+		if o.serial != p.serial || o.Codec == "" {
+			continue
+		}
+		if err := o.page(s, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endLink adds what plays longest of the streams side by side.
+func (f *oggFile) endLink() {
+	longest := 0.0
+	for _, o := range f.link {
+		if o.Codec == "" {
+			continue
+		}
+		if f.Format == "" {
+			f.Info = o.Info
+		}
+		longest = max(longest, float64(o.samples())/float64(o.SampleRate))
+	}
+	f.seconds += longest
+	f.link, f.body = nil, false
 }
 
 // oggStream is one stream of packets.

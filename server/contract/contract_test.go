@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,8 +21,10 @@ import (
 
 	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/gateway"
+	"github.com/jeantrail/jeantrail-ai/gateway/workflow"
 	"github.com/jeantrail/jeantrail-ai/server"
 	"github.com/jeantrail/jeantrail-ai/store"
+	"github.com/jeantrail/jeantrail-ai/store/artifact"
 )
 
 // script is a backend that answers three tokens, or, to the prompt "endless",
@@ -65,11 +68,16 @@ func (work) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) (*je
 	return result, nil
 }
 
-type models struct{}
+type models struct{ workflows *workflow.Library }
 
-func (models) Resolve(name string) (string, gateway.Backend, error) {
-	if name == "none" {
+func (m models) Resolve(kind jeantrail.Kind, name string) (string, gateway.Backend, error) {
+	switch {
+	case name == "none":
 		return "", nil, jeantrail.Errorf(jeantrail.CodeNotFound, "there is no model %q", name)
+	case kind == jeantrail.KindPipeline:
+		return m.workflows.Resolve(name)
+	case kind != jeantrail.KindText:
+		return "worker-" + string(kind), worker{}, nil
 	}
 	return "builtin", script{}, nil
 }
@@ -107,15 +115,28 @@ func open(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	metrics := server.NewMetrics()
-	gw, err := gateway.New(gateway.Options{Store: st, Models: models{}, Observer: metrics})
+	dir := t.TempDir()
+	files, err := artifact.Open(filepath.Join(dir, "artifacts"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	library, err := workflow.New(workflow.Options{Files: os.DirFS(dir), Storage: storage(dir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics := server.NewMetrics()
+	gw, err := gateway.New(gateway.Options{Store: st, Models: models{library}, Files: files, Observer: metrics})
+	if err != nil {
+		t.Fatal(err)
+	}
+	library.Attach(gw)
 	if err := gw.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(server.Options{Road: road{gw}, Money: gw, Models: models{}, Metrics: metrics, Version: "1.2.3", ResumeWindow: time.Millisecond})
+	s, err := server.New(server.Options{
+		Road: road{gw}, Money: gw, Models: models{library}, Files: files, Workflows: library, Fleet: fleet{}, Metrics: metrics,
+		Version: "1.2.3", ResumeWindow: time.Millisecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +176,7 @@ func (h *house) call(t *testing.T, method, path, body string, header ...string) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", "application/json") // unless the test says otherwise
 		for i := 0; i+1 < len(header); i += 2 {
 			r.Header.Set(header[i], header[i+1])
 		}
@@ -349,14 +370,37 @@ func TestClientGoneCancels(t *testing.T) {
 // The document refuses what the server refuses.
 func TestDocumentIsStrict(t *testing.T) {
 	h := open(t)
-	for _, body := range []string{`{"promt":"x"}`, `{"prompt":"x","max_tokens":0}`, `{"prompt":"x","priority":"soon"}`} {
-		r := httptest.NewRequest("POST", h.url+"/generate", strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
-		if ok, _ := h.document.ValidateHttpRequest(r); ok {
-			t.Errorf("the document accepts %s", body)
+	for path, bodies := range map[string][]string{
+		"/generate": {`{"promt":"x"}`, `{"prompt":"x","max_tokens":0}`, `{"prompt":"x","priority":"soon"}`, `{"prompt":"x","images":[{"url":"x"}]}`,
+			`{"prompt":"x","images":[{"sha256":"x","bytes":1}]}`, `{"prompt":"x","images":[""]}`},
+		"/generate-image":   {`{"prompt":"x","width":0}`, `{"prompt":"x","n":9}`, `{"prompt":"x","seed":-1}`, `{"prompt":"x","user":"y"}`},
+		"/transcribe":       {`{"audio_base64":"UklG","format":"docx"}`, `{"file":{"job_id":"x"}}`, `{"audio":"x"}`},
+		"/speak":            {`{"text":"x","speed":9}`, `{"txt":"x"}`},
+		"/pipeline/process": {`{}`, `{"workflow":""}`, `{"workflow":"text_to_image","input_data":{"prompt":["x"]}}`, `{"workflow":"text_to_image","input":{}}`},
+	} {
+		for _, body := range bodies {
+			r := httptest.NewRequest("POST", h.url+path, strings.NewReader(body))
+			r.Header.Set("Content-Type", "application/json")
+			if ok, _ := h.document.ValidateHttpRequest(r); ok {
+				t.Errorf("the document of %s accepts %s", path, body)
+			}
+			if status, _, _ := h.call(t, "POST", path, body); status != http.StatusBadRequest {
+				t.Errorf("%s answers %s with %d", path, body, status)
+			}
 		}
-		if status, _, _ := h.call(t, "POST", "/generate", body); status != http.StatusBadRequest {
-			t.Errorf("the server answers %s with %d", body, status)
+	}
+	for path, body := range map[string]string{
+		"/generate":       `{"prompt":"x","images":["` + inBase64(picture) + `"]}`,
+		"/generate-image": `{"prompt":"x","width":64,"model":"m","async":true}`, "/transcribe": `{"audio_base64":"` + inBase64(sound) + `","async":true}`,
+		"/speak": `{"text":"x","async":true}`, "/pipeline/estimate": `{"workflow":"text_to_image","input_data":{"prompt":"x","n":1}}`,
+	} {
+		r := httptest.NewRequest("POST", h.url+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		if ok, errs := h.document.ValidateHttpRequest(r); !ok {
+			t.Errorf("the document of %s refuses %s: %v", path, body, errs[0])
+		}
+		if status, _, text := h.call(t, "POST", path, body); status != http.StatusOK && status != http.StatusAccepted {
+			t.Errorf("%s answers %s with %d %s", path, body, status, text)
 		}
 	}
 }

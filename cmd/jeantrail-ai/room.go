@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/mem"
+
+	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/registry/memory"
+)
+
+// memoryShare is the part of the machine's memory, in percent, that models and
+// workers may hold unless the configuration says otherwise.
+const memoryShare = 85
+
+// askMemory is how long a worker may take to say what it holds.
+const askMemory = 2 * time.Second
+
+// room is the one memory budget, with a holder for each model and for each
+// worker of which somebody knows what it holds.
+type room struct {
+	*memory.Budget
+
+	mu      sync.Mutex
+	workers map[string]*workerRoom
+}
+
+// workerRoom is what a worker holds while it is up.
+type workerRoom struct {
+	holder *memory.Holder
+	bytes  int64
+}
+
+// memoryHolder is what a worker's client knows about its memory.
+type memoryHolder interface {
+	// MemoryBytes asks what the worker holds; 0 if it does not tell.
+	MemoryBytes(ctx context.Context) (int64, error)
+	CanUnload() bool
+	Unload(ctx context.Context) error
+}
+
+func newRoom(config *LoadedConfig) (*room, error) {
+	limit, err := parseBytes(config.Memory.Limit)
+	if err != nil {
+		return nil, err
+	}
+	if limit == 0 {
+		if all, err := mem.VirtualMemory(); err == nil {
+			limit = int64(all.Total / 100 * memoryShare)
+		}
+	}
+	return &room{Budget: memory.New(limit), workers: make(map[string]*workerRoom)}, nil
+}
+
+// expect makes a place for a worker. What the configuration says that it holds
+// counts as long as the worker is up.
+func (r *room) expect(name string, bytes int64, w memoryHolder) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := r.workers[name]; old != nil {
+		old.holder.Gone()
+	}
+	source := "config"
+	if bytes == 0 {
+		source = "worker"
+	}
+	r.workers[name] = &workerRoom{bytes: bytes, holder: r.Register(memory.Holding{
+		Name: name, Source: source,
+		Unload: func(ctx context.Context) error {
+			if !w.CanUnload() {
+				return jeantrail.Errorf(jeantrail.CodeUnsupported, "the worker %s cannot let go of its memory", name)
+			}
+			return w.Unload(ctx)
+		},
+	})}
+}
+
+// present says that a worker came up or went down. One that comes up and of which
+// nobody knows what it holds is asked.
+func (r *room) present(name string, up bool, w memoryHolder) {
+	r.mu.Lock()
+	place := r.workers[name]
+	r.mu.Unlock()
+	switch {
+	case place == nil:
+	case !up:
+		place.holder.Resize(0)
+	case place.bytes > 0:
+		place.holder.Resize(place.bytes)
+	default:
+		ctx, cancel := context.WithTimeout(context.Background(), askMemory)
+		defer cancel()
+		if bytes, err := w.MemoryBytes(ctx); err == nil && bytes > 0 {
+			place.holder.Resize(bytes)
+		}
+	}
+}
+
+// work asks for what a worker needs while it does a job.
+func (r *room) work(ctx context.Context, name string) (release func(), err error) {
+	r.mu.Lock()
+	place := r.workers[name]
+	r.mu.Unlock()
+	if place == nil {
+		return func() {}, nil
+	}
+	return place.holder.Need(ctx, max(place.bytes, place.holder.Bytes()))
+}
+
+// forget drops a worker.
+func (r *room) forget(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if place := r.workers[name]; place != nil {
+		place.holder.Gone()
+		delete(r.workers, name)
+	}
+}
+
+// fileSize is 0 for a file that is not there: who opens it will say so.
+func fileSize(path string) int64 {
+	if path == "" {
+		return 0
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
