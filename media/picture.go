@@ -60,7 +60,7 @@ func (c *call) fill(r io.Reader) (*spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.ReadFrom(io.LimitReader(r, maxPicture+1))
+	_, err = io.Copy(s, io.LimitReader(r, maxPicture+1))
 	if err == nil && s.size > maxPicture {
 		err = c.unreadable("sent a picture of more than %d bytes", maxPicture).WithNumber("limit", maxPicture)
 	}

@@ -70,7 +70,9 @@ func TestModelInProcessSees(t *testing.T) {
 		t.Fatalf("%d %v", status, seen)
 	}
 	_, blind := ask(map[string]any{"model": "eye"})
-	tokens := func(answer map[string]any) float64 { return answer["usage"].(map[string]any)["prompt_tokens"].(float64) }
+	tokens := func(answer map[string]any) float64 {
+		return answer["usage"].(map[string]any)["prompt_tokens"].(float64)
+	}
 	if tokens(seen) <= tokens(blind) {
 		t.Errorf("%v tokens with the picture, %v without", tokens(seen), tokens(blind))
 	}
