@@ -144,3 +144,32 @@ func TestModelsShareTheMemory(t *testing.T) {
 	}
 	in.settled()
 }
+
+// A worker that can let go of its memory, and a model in process, take turns.
+func TestWorkerAndModelShareTheMemory(t *testing.T) {
+	home := t.TempDir()
+	forge := testkit.Serve(t, testkit.Forge{})
+	path := filepath.Join(home, "a.gguf")
+	writeModel(t, path, 1, "")
+	configure(t, home, fmt.Sprintf("default_model: a\nengine: {slots: 2}\nmemory: {limit: 20MB}\n"+
+		"models:\n  - {name: a, model_path: %q, n_ctx: 512}\n"+
+		"workers:\n  - {name: forge, kind: image, url: %q, memory: 15MB}\n", path, forge.URL))
+	in := startSidecar(t, home)
+	in.recovered("forge")
+	for n := range 3 {
+		status, answer := in.call(http.MethodPost, "/generate", map[string]any{"prompt": fmt.Sprintf("job %d", n), "max_tokens": 8})
+		if status != http.StatusOK {
+			t.Fatalf("text: %d %v", status, answer)
+		}
+		status, answer = in.call(http.MethodPost, "/generate-image", map[string]any{"prompt": fmt.Sprintf("job %d", n), "width": 64, "height": 64})
+		if status != http.StatusOK {
+			t.Fatalf("picture: %d %v", status, answer)
+		}
+	}
+	_, registry := in.call(http.MethodGet, "/registry", nil)
+	recent := fmt.Sprint(registry["memory"].(map[string]any)["recent"])
+	if !strings.Contains(recent, "unloaded forge") || !strings.Contains(recent, "unloaded a") {
+		t.Errorf("decisions: %s", recent)
+	}
+	in.settled()
+}

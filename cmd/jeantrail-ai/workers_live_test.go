@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -466,6 +467,17 @@ func TestReload(t *testing.T) {
 	}
 	if status, answer = in.call(http.MethodPost, "/generate-image", map[string]any{"prompt": "still", "model": "forge", "width": 64, "height": 64}); status != http.StatusOK {
 		t.Errorf("after a bad file: %d %v", status, answer)
+	}
+	// And by a signal.
+	configure(t, home, fmt.Sprintf("workers:\n  - {name: brush, kind: image, url: %q}\n", other.URL))
+	if err := in.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(limit)
+	for status = 0; status != http.StatusOK; {
+		if status, answer = in.call(http.MethodPost, "/registry/brush/probe", nil); time.Now().After(deadline) {
+			t.Fatalf("a signal is not heard: %d %v", status, answer)
+		}
 	}
 	in.settled()
 }
