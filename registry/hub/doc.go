@@ -1,9 +1,21 @@
-// Package hub is where the download client for models lives: ranged, resumable,
-// verified before a file gets its name.
+// Package hub brings models from a Hugging Face style hub, or from any http or
+// https address, into the models folder.
 //
-// It imports the root package and the standard library's HTTP client. A token
-// is never sent to another host than the one it is for, and nothing is
-// installed that registry/gguf has not accepted.
+// A file is fetched in parts, several at a time. What was fetched lies in the
+// folder .incoming beside the models, with a map of its parts, so that the next
+// pull goes on where the last one ended, however it ended. A file gets its own
+// name when it is whole, its SHA-256 is the expected one and the check that
+// Options names has accepted it; no byte of it is seen under that name before.
 //
-// There is no client yet: models are brought in with "model import".
+// Two pulls of one model in a process share the work and the progress; a lock
+// file keeps two processes apart. A pull takes a few megabytes of memory,
+// whatever the size of the model.
+//
+// It may import the root package, registry, the standard library, the lock
+// file's library and golang.org/x/sys.
+//
+// What must never happen here: a token sent to another host than the hub's, a
+// path that comes from outside, a file under its final name that was not
+// checked, an address that is neither http nor https, or a part counted as
+// fetched that a power cut can undo.
 package hub
