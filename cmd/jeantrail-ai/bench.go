@@ -2,32 +2,172 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"math"
+	"os"
+	"runtime"
+	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/klauspost/cpuid/v2"
+	"github.com/shirou/gopsutil/v4/mem"
 	"github.com/spf13/cobra"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/bench"
 	"github.com/jeantrail/jeantrail-ai/engine/native"
 	"github.com/jeantrail/jeantrail-ai/registry"
 )
 
 func newBenchCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure how fast models run here", Args: args(cobra.NoArgs)}
-	cmd.AddCommand(newBenchRawCommand(o))
+	cmd.AddCommand(newBenchRawCommand(o), newBenchBatchedCommand(o), newBenchHTTPCommand(o), newBenchCompareCommand(o))
 	return cmd
 }
 
-// rawBench are the settings of bench raw; names and defaults are llama-bench's.
-type rawBench struct {
-	prompt, gen, repeat, threads, gpuLayers, batch int
+// benchOutput is how a report is written and kept.
+type benchOutput struct {
+	format, plot, save string
+}
+
+func (b *benchOutput) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&b.format, "output", "o", string(bench.FormatTable), "table, md, json, csv or sql")
+	f.StringVar(&b.plot, "plot", "", "draw speed and first token over streams into this SVG file")
+	f.StringVar(&b.save, "save", "", "keep the report as JSON in this file, for bench compare")
+}
+
+// write prints a report, also one that was cut short, and keeps it where that was
+// asked for.
+func (b *benchOutput) write(cmd *cobra.Command, o *options, report *bench.Report, err error) error {
+	if report == nil || len(report.Rows) == 0 {
+		return err
+	}
+	format := bench.Format(b.format)
+	if o.json {
+		format = bench.FormatJSON
+	}
+	errs := []error{err, report.Write(cmd.OutOrStdout(), format)}
+	if b.save != "" {
+		errs = append(errs, writeNew(b.save, func(f *os.File) error { return report.Write(f, bench.FormatJSON) }))
+	}
+	if b.plot != "" {
+		svg, err := bench.Chart(report)
+		errs = append(errs, err)
+		if err == nil {
+			errs = append(errs, os.WriteFile(b.plot, svg, 0o644))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writeNew writes a file that is whole or not there.
+func writeNew(path string, write func(*os.File) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// benchProgress shows which test runs.
+func benchProgress() (show func(bench.Progress), end func()) {
+	var bar *Progress
+	test := ""
+	end = func() {
+		if bar != nil {
+			bar.Done()
+		}
+	}
+	return func(p bench.Progress) {
+		if p.Test != test {
+			end()
+			test, bar = p.Test, newProgress("measuring "+p.Test, false)
+		}
+		bar.Set(int64(p.Done), int64(p.Total))
+	}, end
+}
+
+// machineFacts are what figures depend on besides the model.
+func machineFacts() (bench.Machine, bench.Build) {
+	m := bench.Machine{
+		CPU: strings.TrimSpace(cpuid.CPU.BrandName), Features: cpuid.CPU.FeatureSet(), Cores: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+	}
+	if all, err := mem.VirtualMemory(); err == nil {
+		m.MemoryBytes = int64(all.Total)
+	}
+	build := native.BuildInfo()
+	return m, bench.Build{Version: version, LlamaCPP: build.Version, Flags: build.CPU + " " + build.Backends}
+}
+
+// decoderBench are the settings of the benchmarks that need no server.
+type decoderBench struct {
+	threads, gpuLayers, batch int
+	out                       benchOutput
+}
+
+func (b *decoderBench) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&b.threads, "threads", 0, "compute threads (default: the cores that this process may use)")
+	f.IntVar(&b.gpuLayers, "n-gpu-layers", -1, "layers on the GPU, -1 for as many as fit")
+	f.IntVar(&b.batch, "batch", 2048, "the most tokens in one batch")
+	b.out.flags(cmd)
+}
+
+// run opens a model, has it measured, and adds the facts to the report.
+func (b *decoderBench) run(cmd *cobra.Command, o *options, a []string, cells, sequences int,
+	measure func(context.Context, *native.Decoder, func(bench.Progress)) (*bench.Report, error)) error {
+	if b.batch < 1 {
+		return jeantrail.Errorf(jeantrail.CodeInvalid, "bench: batch must be at least 1")
+	}
+	name := ""
+	if len(a) == 1 {
+		name = a[0]
+	}
+	path, err := modelFile(o, name)
+	if err != nil {
+		return err
+	}
+	facts, err := registry.Check(path)
+	if err != nil {
+		return err
+	}
+	sum, err := registry.Hash(cmd.Context(), path, nil)
+	if err != nil {
+		return err
+	}
+	bar := newProgress("loading the model", false)
+	d, err := native.Open(cmd.Context(), native.Options{
+		Path: path, NCtx: cells, NSeqMax: sequences, NBatch: b.batch, NThreads: b.threads, NGPULayers: b.gpuLayers, NoWarmUp: true,
+	}, func(p float64) { bar.Set(int64(p*100), 100) })
+	bar.Done()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	show, end := benchProgress()
+	report, err := measure(cmd.Context(), d, show)
+	end()
+	if report != nil {
+		info := d.Info()
+		report.Machine, report.Build = machineFacts()
+		report.Model = bench.Model{
+			Name: info.Model, SHA256: sum, Quantization: facts.Quantization, Bytes: info.ModelBytes, Parameters: facts.Parameters, Context: info.NCtx,
+			Type: strings.Join([]string{facts.Architecture, humanCount(facts.Parameters), facts.Quantization}, " "),
+		}
+		report.Settings.Backend, report.Settings.Threads = info.Device, info.Threads
+		report.Settings.GPULayers, report.Settings.Batch = info.LayersOffloaded, b.batch
+	}
+	return b.out.write(cmd, o, report, err)
 }
 
 func newBenchRawCommand(o *options) *cobra.Command {
-	b := rawBench{}
+	b := decoderBench{}
+	var prompt, gen []int
+	var repeat int
 	cmd := &cobra.Command{
 		Use:   "raw [MODEL|FILE.gguf]",
 		Short: "Measure prefill (pp) and decode (tg) as llama-bench defines them",
@@ -35,148 +175,150 @@ func newBenchRawCommand(o *options) *cobra.Command {
 			"do, and prints the mean tokens per second of the repetitions with their standard deviation.",
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			name := ""
-			if len(a) == 1 {
-				name = a[0]
+			longest := 1
+			for _, n := range append(append([]int{}, prompt...), gen...) {
+				longest = max(longest, n)
 			}
-			path, err := modelFile(o, name)
-			if err != nil {
-				return err
+			return b.run(cmd, o, a, longest, 1, func(ctx context.Context, d *native.Decoder, show func(bench.Progress)) (*bench.Report, error) {
+				return bench.Raw(ctx, d, bench.RawOptions{Prompt: prompt, Gen: gen, Repeat: repeat, Progress: show})
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.IntSliceVarP(&prompt, "n-prompt", "p", []int{512}, "tokens of the prefill tests, 0 to leave them out")
+	f.IntSliceVarP(&gen, "n-gen", "n", []int{128}, "tokens of the decode tests, 0 to leave them out")
+	f.IntVarP(&repeat, "repetitions", "r", 5, "times each test is run")
+	b.flags(cmd)
+	return o.jsonFlag(cmd)
+}
+
+func newBenchBatchedCommand(o *options) *cobra.Command {
+	b := decoderBench{}
+	opt := bench.BatchedOptions{}
+	cmd := &cobra.Command{
+		Use:   "batched [MODEL|FILE.gguf]",
+		Short: "Measure several sequences in one batch, as llama-batched-bench does",
+		Args:  args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			most := 1
+			for _, n := range opt.Sequences {
+				most = max(most, n)
 			}
-			report, err := b.run(cmd.Context(), path)
+			if opt.Prompt < 1 || opt.Gen < 1 || most > 256 {
+				return jeantrail.Errorf(jeantrail.CodeInvalid, "bench: n-prompt and n-gen must be at least 1, and sequences at most 256")
+			}
+			return b.run(cmd, o, a, most*(opt.Prompt+opt.Gen), most, func(ctx context.Context, d *native.Decoder, show func(bench.Progress)) (*bench.Report, error) {
+				opt.Progress = show
+				return bench.Batched(ctx, d, opt)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.IntSliceVar(&opt.Sequences, "sequences", []int{1, 4, 8, 16}, "sequences at once")
+	f.IntVarP(&opt.Prompt, "n-prompt", "p", 128, "tokens of each prompt")
+	f.IntVarP(&opt.Gen, "n-gen", "n", 64, "tokens of each answer")
+	f.IntVarP(&opt.Repeat, "repetitions", "r", 5, "times each test is run")
+	f.BoolVar(&opt.Shared, "shared", false, "all sequences have one prompt, evaluated once")
+	b.flags(cmd)
+	return o.jsonFlag(cmd)
+}
+
+func newBenchHTTPCommand(o *options) *cobra.Command {
+	out := benchOutput{}
+	opt := bench.HTTPOptions{}
+	var api string
+	cmd := &cobra.Command{
+		Use:   "http",
+		Short: "Measure a server: this program's, llama-server, Ollama or any OpenAI-compatible one",
+		Long: "Sends streamed requests, several at once, and measures the time to the first token, the gaps between\n" +
+			"tokens and the speed. Without --url the instance of this home is measured.",
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opt.API = bench.API(api)
+			show, end := benchProgress()
+			opt.Progress = show
+			measure := func() error {
+				report, err := bench.HTTP(cmd.Context(), opt)
+				end()
+				if report != nil {
+					report.Machine, _ = machineFacts()
+				}
+				return out.write(cmd, o, report, err)
+			}
+			if opt.URL != "" {
+				return measure()
+			}
+			return withSession(cmd.Context(), o, func(s *Session) error {
+				if err := s.Ready(cmd.Context()); err != nil {
+					return err
+				}
+				opt.URL, opt.Token = s.base, s.token
+				return measure()
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&opt.URL, "url", "", "address of the server, such as http://127.0.0.1:8080")
+	f.StringVar(&api, "api", "auto", "what it speaks: "+apiNames())
+	f.StringVar(&opt.Model, "model", "", "the model to ask for")
+	f.StringVar(&opt.Token, "token", os.Getenv("JEANTRAIL_BENCH_TOKEN"), "sent as a bearer token (JEANTRAIL_BENCH_TOKEN)")
+	f.IntSliceVar(&opt.Streams, "streams", []int{1, 4, 8, 16}, "requests at once")
+	f.IntVar(&opt.Requests, "requests", 0, "requests for each number of streams (default: five rounds)")
+	f.IntVarP(&opt.PromptTokens, "n-prompt", "p", 128, "tokens of each prompt, about")
+	f.IntVarP(&opt.MaxTokens, "n-gen", "n", 64, "tokens of each answer")
+	f.BoolVar(&opt.SharedPrefix, "shared", false, "all prompts have their first three quarters in common")
+	f.DurationVar(&opt.Timeout, "timeout", 5*time.Minute, "limit of one request")
+	f.Lookup("token").DefValue = "" // the help shows no secret
+	out.flags(cmd)
+	return o.jsonFlag(cmd)
+}
+
+func apiNames() string {
+	var names []string
+	for _, a := range bench.APIs() {
+		names = append(names, string(a))
+	}
+	return strings.Join(names, ", ")
+}
+
+func newBenchCompareCommand(o *options) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "compare A.json B.json",
+		Short: "Compare two kept reports, with a verdict on what is noise",
+		Args:  args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			reports := make([]*bench.Report, 0, 2)
+			for _, path := range a {
+				r, err := readReport(path)
+				if err != nil {
+					return err
+				}
+				reports = append(reports, r)
+			}
+			c, err := bench.Compare(reports[0], reports[1])
 			if err != nil {
 				return err
 			}
 			if o.json {
-				return printJSON(cmd.OutOrStdout(), report)
+				format = string(bench.FormatJSON)
 			}
-			report.print(cmd.OutOrStdout())
-			return nil
+			return c.Write(cmd.OutOrStdout(), bench.Format(format))
 		},
 	}
-	f := cmd.Flags()
-	f.IntVarP(&b.prompt, "n-prompt", "p", 512, "tokens of the prefill test, 0 to leave it out")
-	f.IntVarP(&b.gen, "n-gen", "n", 128, "tokens of the decode test, 0 to leave it out")
-	f.IntVarP(&b.repeat, "repetitions", "r", 5, "times each test is run")
-	f.IntVar(&b.threads, "threads", 0, "compute threads (default: the cores that this process may use)")
-	f.IntVar(&b.gpuLayers, "n-gpu-layers", -1, "layers on the GPU, -1 for as many as fit")
-	f.IntVar(&b.batch, "batch", 2048, "the most tokens in one batch")
+	cmd.Flags().StringVarP(&format, "output", "o", string(bench.FormatTable), "table, md or json")
 	return o.jsonFlag(cmd)
 }
 
-// rawReport is what bench raw prints, with what is needed to compare it.
-type rawReport struct {
-	Model        string      `json:"model"`
-	Path         string      `json:"path"`
-	Bytes        int64       `json:"bytes"`
-	Params       int64       `json:"parameters"`
-	Quantization string      `json:"quantization"`
-	Device       string      `json:"device"`
-	Offloaded    int         `json:"layers_offloaded"`
-	Fallback     string      `json:"fallback_reason,omitempty"`
-	Threads      int         `json:"threads"`
-	LlamaCPP     string      `json:"llama_cpp"`
-	CPUFlags     string      `json:"cpu"`
-	Tests        []rawResult `json:"tests"`
-}
-
-type rawResult struct {
-	Test   string    `json:"test"`
-	Mean   float64   `json:"tokens_per_second"`
-	StdDev float64   `json:"stddev"`
-	Each   []float64 `json:"each"`
-}
-
-func (b rawBench) run(ctx context.Context, path string) (*rawReport, error) {
-	if b.repeat < 1 || b.prompt < 0 || b.gen < 0 || b.prompt+b.gen == 0 || b.batch < 1 {
-		return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "bench: repetitions and batch must be at least 1, and one of n-prompt and n-gen more than 0")
-	}
-	facts, err := registry.Check(path)
+func readReport(path string) (*bench.Report, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	bar := newProgress("loading the model", false)
-	d, err := native.Open(ctx, native.Options{
-		Path: path, NCtx: max(b.prompt, b.gen), NBatch: b.batch, NThreads: b.threads, NGPULayers: b.gpuLayers, NoWarmUp: true,
-	}, func(p float64) { bar.Set(int64(p*100), 100) })
-	bar.Done()
+	defer f.Close()
+	r, err := bench.Read(f)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	defer d.Close()
-	info := d.Info()
-	report := &rawReport{
-		Model: info.Model, Path: path, Bytes: info.ModelBytes, Params: facts.Parameters, Quantization: facts.Quantization,
-		Device: info.Device, Offloaded: info.LayersOffloaded, Fallback: info.FallbackReason, Threads: info.Threads,
-		LlamaCPP: native.BuildInfo().Version, CPUFlags: native.SystemInfo(),
-	}
-	tests := []struct {
-		name string
-		n    int
-		warm int // tokens of the run that does not count
-		run  func(int) (time.Duration, error)
-	}{
-		{"pp", b.prompt, b.prompt, d.BenchPrompt},
-		{"tg", b.gen, 1, d.BenchGenerate},
-	}
-	for _, test := range tests {
-		if test.n == 0 {
-			continue
-		}
-		result, err := b.test(ctx, test.n, test.warm, test.run)
-		if err != nil {
-			return nil, err
-		}
-		result.Test = fmt.Sprintf("%s%d", test.name, test.n)
-		report.Tests = append(report.Tests, result)
-	}
-	return report, nil
-}
-
-// test runs one test after a run that does not count, as llama-bench does.
-func (b rawBench) test(ctx context.Context, n, warm int, run func(int) (time.Duration, error)) (r rawResult, err error) {
-	bar := newProgress("measuring", false)
-	defer bar.Done()
-	if _, err := run(warm); err != nil {
-		return r, err
-	}
-	for i := range b.repeat {
-		if err := context.Cause(ctx); err != nil {
-			return r, err
-		}
-		took, err := run(n)
-		if err != nil {
-			return r, err
-		}
-		r.Each = append(r.Each, float64(n)/took.Seconds())
-		bar.Set(int64(i+1), int64(b.repeat))
-	}
-	r.Mean, r.StdDev = meanStdDev(r.Each)
 	return r, nil
-}
-
-// meanStdDev returns the mean and the sample standard deviation.
-func meanStdDev(v []float64) (mean, stddev float64) {
-	for _, x := range v {
-		mean += x / float64(len(v))
-	}
-	if len(v) < 2 {
-		return mean, 0
-	}
-	for _, x := range v {
-		stddev += (x - mean) * (x - mean) / float64(len(v)-1)
-	}
-	return mean, math.Sqrt(stddev)
-}
-
-func (r *rawReport) print(w io.Writer) {
-	t := newTable(w, "MODEL", "SIZE", "PARAMETERS", "DEVICE", "THREADS", "TEST", "T/S")
-	for _, test := range r.Tests {
-		t.AppendRow(table.Row{
-			r.Model + " " + r.Quantization, humanBytes(r.Bytes), humanCount(r.Params), r.Device, r.Threads, test.Test,
-			fmt.Sprintf("%.2f ± %.2f", test.Mean, test.StdDev),
-		})
-	}
-	t.Render()
-	fmt.Fprintf(w, "\nllama.cpp %s · %s\n", r.LlamaCPP, r.CPUFlags)
 }

@@ -204,7 +204,7 @@ func loadFile(k *koanf.Koanf, path string) error {
 }
 
 // reservedEnv are JEANTRAIL_ variables that are not settings of the config.
-var reservedEnv = []string{"JEANTRAIL_HOME", "JEANTRAIL_TOKEN", "JEANTRAIL_CACHE"}
+var reservedEnv = []string{"JEANTRAIL_HOME", "JEANTRAIL_TOKEN", "JEANTRAIL_CACHE", "JEANTRAIL_BENCH_TOKEN"}
 
 func loadEnv(k *koanf.Koanf) error {
 	const prefix = "JEANTRAIL_"

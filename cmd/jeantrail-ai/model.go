@@ -11,14 +11,13 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
-	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/registry"
 )
 
 func newModelCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "model", Short: "See, check and add models", Args: args(cobra.NoArgs)}
 	cmd.AddCommand(newModelListCommand(o), newModelShowCommand(o), newModelVerifyCommand(o), newModelImportCommand(o),
-		newModelPullCommand())
+		newModelPullCommand(o), newModelRemoveCommand(o), newModelPruneCommand(o))
 	return cmd
 }
 
@@ -204,16 +203,4 @@ func newModelImportCommand(o *options) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name of the model (default: the file's)")
 	return o.jsonFlag(cmd)
-}
-
-// newModelPullCommand is there because the built-in model, the interface's
-// description and people's habits all name it: it says what to do instead.
-func newModelPullCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "pull NAME", Short: "Download a model (not in this version; says what to do)", Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, a []string) error {
-			return jeantrail.Errorf(jeantrail.CodeUnsupported, "this version cannot download %s", a[0]).
-				WithHint("Download a GGUF file (Q4_K_M) with your browser, then: jeantrail-ai model import FILE.gguf")
-		},
-	}
 }
