@@ -5,7 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/build/benchmodel/projector"
 )
 
 // TestCopyIsWholeOrNotThere tests the way that Import takes between file
@@ -38,5 +42,27 @@ func TestCopyIsWholeOrNotThere(t *testing.T) {
 	got, err := os.ReadFile(target)
 	if err != nil || len(got) != len(content) || got[len(got)-1] != 7 || last != int64(len(content)) {
 		t.Errorf("the copy has %d bytes, progress said %d: %v", len(got), last, err)
+	}
+}
+
+func TestCheckProjector(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mmproj.gguf")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = projector.Write(f, projector.Options{Kind: projector.Qwen3VL, TextWidth: 64, Seed: 1})
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := CheckProjector(path)
+	if err != nil || p.Type != "qwen3vl_merger" || p.Layers != 2 || p.PatchSize != 14 || p.WeightBytes <= 0 || p.FileBytes <= p.WeightBytes {
+		t.Errorf("projector %+v, %v", p, err)
+	}
+	if _, err := Check(path); jeantrail.CodeOf(err) != jeantrail.CodeInvalid || !strings.Contains(jeantrail.AsError(err).Hint, "mmproj_path") {
+		t.Errorf("as a model: %v", err)
+	}
+	if _, err := CheckProjector(filepath.Join(t.TempDir(), "none.gguf")); jeantrail.CodeOf(err) != jeantrail.CodeNotFound {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }
