@@ -160,7 +160,7 @@ func newWorker(t *testing.T, o Options) *Worker {
 		o.Name = "tester"
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 20 * time.Second
+		o.Timeout = 90 * time.Second
 	}
 	o.Spool = t.TempDir()
 	w, err := New(o)

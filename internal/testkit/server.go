@@ -25,7 +25,7 @@ type Double interface {
 }
 
 // How long a test waits for something that must happen.
-const patience = 20 * time.Second
+const patience = 90 * time.Second
 
 // A client that leaves is noticed a moment later. Within this time, what it
 // left behind does not count as concurrent with the request that follows.
