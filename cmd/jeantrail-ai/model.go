@@ -17,7 +17,7 @@ import (
 func newModelCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "model", Short: "See, check and add models", Args: args(cobra.NoArgs)}
 	cmd.AddCommand(newModelListCommand(o), newModelShowCommand(o), newModelVerifyCommand(o), newModelImportCommand(o),
-		newModelPullCommand(o), newModelRemoveCommand(o), newModelPruneCommand(o))
+		newModelPullCommand(o), newModelRecommendCommand(o), newModelRemoveCommand(o), newModelPruneCommand(o))
 	return cmd
 }
 
