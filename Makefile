@@ -66,6 +66,9 @@ exact: peers $(LARGE_MODEL) ## compare greedy text with llama-server's on a mode
 compare: build peers $(LARGE_MODEL) ## measure against llama-server and llama-bench, as ratios in one run
 	go run ./build/compare -model $(LARGE_MODEL)
 
+.PHONY: bench-peers
+bench-peers: compare ## the same as compare
+
 .PHONY: setup
 setup: ## install the tools that are missing, or say how
 	@build/setup

@@ -16,6 +16,12 @@
 // room is decided inside the transaction, by ledger, on the sums that stand in
 // it; what was seen before is only a hint for the rules.
 //
+// A pipeline (package workflow) is work like any other, whose stages come back to
+// Submit as jobs of their own; it is appraised by what they can cost, and an
+// async one is taken up again by Recover where an earlier process left it
+// (resume.go). Files that jobs make go to the disk before their event goes to the
+// log, and what is charged for them is counted in the log.
+//
 // The package imports the words of the root package, its pure parts (ledger,
 // policy, prompt) and nothing that talks to a network, a disk or a model: those come
 // in through the interfaces of ports.go and cmd joins them.
