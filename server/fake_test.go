@@ -306,6 +306,9 @@ func newTestServer(t *testing.T, opt Options) *Server {
 	if opt.Fleet == nil {
 		opt.Fleet = &fakeFleet{workers: fewWorkers()}
 	}
+	if opt.Pulls == nil {
+		opt.Pulls = newFakePulls()
+	}
 	s, err := New(opt)
 	if err != nil {
 		t.Fatal(err)

@@ -238,7 +238,8 @@ func TestPrices(t *testing.T) {
 
 func TestPathsBesideEachOther(t *testing.T) {
 	s := newTestServer(t, Options{})
-	for path, allow := range map[string]string{"/rules/test": "POST", "/rules/x": "DELETE, GET, PATCH", "/costs/verify": "POST", "/prices/x": "PUT"} {
+	for path, allow := range map[string]string{"/rules/test": "DELETE, GET, PATCH, POST", "/rules/x": "DELETE, GET, PATCH", "/costs/verify": "POST", "/prices/x": "PUT",
+		"/models/pulls/x": "DELETE, GET", "/models/pulls/load": "DELETE, GET, POST", "/models/x/load": "POST"} {
 		w := call(s, "OPTIONS", path, "")
 		if wantProblem(t, w, 405, jeantrail.CodeUnsupported); w.Header().Get("Allow") != allow {
 			t.Errorf("%s: Allow is %q", path, w.Header().Get("Allow"))

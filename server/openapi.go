@@ -261,7 +261,7 @@ func addAnswer(reg huma.Registry, op *huma.Operation, a answer) {
 	media := &huma.MediaType{Schema: reg.Schema(reflect.TypeOf(a.body), true, op.OperationID)}
 	if mediaType == "text/event-stream" {
 		// The schema is that of a frame's data, which OpenAPI 3.1 cannot say.
-		media = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: "Frames whose data is an Event (#/components/schemas/Event)."}}
+		media = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: "Frames whose data has the schema " + media.Schema.Ref + "."}}
 	}
 	response.Content[mediaType] = media
 }

@@ -134,6 +134,53 @@ func docUnloadModel() operation {
 		answer{http.StatusOK, "The model.", "", wireModel{}}, answer{http.StatusAccepted, "The model is being loaded again.", "", wireModel{}})
 }
 
+func pullParam() []param { return []param{{"id", "path", "The pull's id.", ""}} }
+
+func pullStream() answer {
+	return answer{http.StatusOK, "The pull at once and whenever it changed, until it is over: event is the status, data the pull. The last one has the status as its id.", "text/event-stream", wirePull{}}
+}
+
+func docStartPull() operation {
+	op := written("startPull", "models", "Download a model",
+		"For administrators. Joins a pull of the same that is under way, and goes on from what an earlier one left. It goes on without its caller. "+
+			"Answers with events for stream or Accept: text/event-stream.",
+		nil, pullRequest{}, answer{http.StatusAccepted, "The pull goes on; links tell where to find it." + location, "", wirePull{}},
+		jeantrail.CodeNotFound, jeantrail.CodeConflict, jeantrail.CodeUnsupported, jeantrail.CodeWorkerUnavailable)
+	op.answers = append(op.answers, pullStream())
+	return op
+}
+
+func docListPulls() operation {
+	return listed("listPulls", "models", "List the downloads of models since the start", nil, wirePulls{})
+}
+
+func docGetPull() operation {
+	return shownOne("getPull", "models", "Show the download of a model", pullParam(), wirePull{})
+}
+
+func docCancelPull() operation {
+	return operation{
+		id: "cancelPull", tag: "models", summary: "Cancel the download of a model", params: pullParam(),
+		detail: "For administrators. What came is kept, and pulling the same again goes on from there. To cancel a pull that is over changes nothing.",
+		answers: []answer{
+			{http.StatusOK, "The pull is over.", "", wirePull{}},
+			{http.StatusAccepted, "The pull was asked to stop.", "", wirePull{}},
+		},
+		errors: []jeantrail.Code{jeantrail.CodeNotFound, jeantrail.CodeForbidden},
+	}
+}
+
+func docPullEvents() operation {
+	return operation{
+		id: "pullEvents", tag: "models", summary: "Watch the download of a model", detail: "Always as Server-Sent Events.",
+		params: append(pullParam(), param{"Last-Event-ID", "header", "The id of the last event that the caller has.", ""}),
+		answers: []answer{
+			pullStream(), {http.StatusNoContent, "The pull is over and the caller has its last event.", "", nil},
+		},
+		errors: []jeantrail.Code{jeantrail.CodeInvalid, jeantrail.CodeNotFound},
+	}
+}
+
 func workerParam() param { return param{"name", "path", "Name or alias of a worker.", ""} }
 
 func docGetRegistry() operation {

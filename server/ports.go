@@ -76,6 +76,27 @@ type Fleet interface {
 	Unload(ctx context.Context, name string) error
 }
 
+// Pulls are the downloads of models. A pull goes on without who asked for it; it
+// ends with the process, and asking for the same again goes on from what came.
+type Pulls interface {
+	// Start begins to download a model, or joins a pull of the same that is under
+	// way, and does not wait for it. Name is what to call it here, "" to have one
+	// chosen; sha256, in small letters, is what its file must have, "" for what its
+	// source says. A source, or a name, that is not well formed is invalid.
+	Start(ctx context.Context, source, name, sha256 string) (jeantrail.Pull, error)
+	// List returns the pulls of this process, newest first.
+	List() []jeantrail.Pull
+	// Get returns a pull, or not_found.
+	Get(id string) (jeantrail.Pull, error)
+	// Watch returns the pull as it stands, at once and whenever that changes, until
+	// it is terminal or ctx ends; then the channel is closed. The newest state is
+	// never missed, steps in between may be.
+	Watch(ctx context.Context, id string) (<-chan jeantrail.Pull, error)
+	// Cancel asks a pull to stop and does not wait for it; what came is kept. To
+	// cancel a terminal pull changes nothing and is no error.
+	Cancel(id string) error
+}
+
 // Money is what the road lets people see and set about money. Every method
 // answers forbidden to a principal that may not, and shows a principal that is
 // not an administrator only its own.

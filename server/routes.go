@@ -67,6 +67,11 @@ func (s *Server) routes() []route {
 
 		{method: "GET", path: "/models", serve: s.listModels, doc: docListModels()},
 		{method: "GET", path: "/models/{name}", serve: s.getModel, doc: docGetModel()},
+		{method: "POST", path: "/models/pull", serve: s.startPull, doc: docStartPull()},
+		{method: "GET", path: "/models/pulls", serve: s.listPulls, doc: docListPulls()},
+		{method: "GET", path: "/models/pulls/{id}", serve: s.getPull, doc: docGetPull()},
+		{method: "DELETE", path: "/models/pulls/{id}", serve: s.cancelPull, doc: docCancelPull()},
+		{method: "GET", path: "/models/pulls/{id}/events", serve: s.pullEvents, doc: docPullEvents()},
 		{method: "POST", path: "/models/{name}/load", serve: s.loadModel, doc: docLoadModel()},
 		{method: "POST", path: "/models/{name}/unload", serve: s.unloadModel, doc: docUnloadModel()},
 		{method: "GET", path: "/registry", serve: s.getRegistry, doc: docGetRegistry()},
@@ -83,37 +88,32 @@ func (s *Server) routes() []route {
 
 // mux joins the routes. A known path with another method is 405 and an unknown
 // path 404, both as problem+json, which the mux by itself would say in plain text.
+// Each pattern has its method: without, the mux takes /models/pulls/{id} beside
+// /models/{name}/load for a conflict.
 func (s *Server) mux() http.Handler {
-	mux := http.NewServeMux()
-	paths := map[string]map[string]http.Handler{}
+	mux, methods := http.NewServeMux(), map[string]bool{}
 	for _, rt := range s.routes() {
-		if paths[rt.path] == nil {
-			paths[rt.path] = map[string]http.Handler{}
-		}
-		paths[rt.path][rt.method] = s.endpoint(rt)
+		mux.Handle(rt.method+" "+rt.path, s.endpoint(rt)) // GET answers HEAD too; net/http leaves out the body
+		methods[rt.method] = true
 	}
-	for path, methods := range paths {
-		other := s.endpoint(route{path: path, serve: wrongMethod(slices.Sorted(maps.Keys(methods)))})
-		mux.Handle(path, byMethod(methods, other))
-	}
-	mux.Handle("/", s.endpoint(route{path: "unmatched", serve: noSuchPath}))
+	mux.Handle("/", s.unmatched(mux, slices.Sorted(maps.Keys(methods))))
 	return mux
 }
 
-// byMethod serves one path. The mux could tell methods apart too, but takes a
-// path for all methods beside a pattern for one, as /rules/test is beside
-// /rules/{id}, for a conflict.
-func byMethod(methods map[string]http.Handler, other http.Handler) http.Handler {
+// unmatched answers what no route does, with the methods that the path has, if any.
+func (s *Server) unmatched(mux *http.ServeMux, methods []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		method := r.Method
-		if method == http.MethodHead {
-			method = http.MethodGet // net/http leaves out the body
+		rt, allowed := route{path: "unmatched", serve: noSuchPath}, []string(nil)
+		for _, method := range methods {
+			_, pattern := mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host})
+			if _, path, found := strings.Cut(pattern, " "); found {
+				rt.path, allowed = path, append(allowed, method)
+			}
 		}
-		if h, ok := methods[method]; ok {
-			h.ServeHTTP(w, r)
-			return
+		if len(allowed) > 0 {
+			rt.serve = wrongMethod(allowed)
 		}
-		other.ServeHTTP(w, r)
+		s.endpoint(rt).ServeHTTP(w, r)
 	})
 }
 

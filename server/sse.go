@@ -28,15 +28,21 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, job *jeant
 	s.metrics.streamOpened("sse")
 	defer s.metrics.streamClosed("sse")
 
+	out, err := beginSSE(w)
+	if err != nil {
+		return err
+	}
+	return out.copy(r.Context(), reader, aboutOf(job))
+}
+
+// beginSSE makes the answer a stream of Server-Sent Events and sends its headers.
+func beginSSE(w http.ResponseWriter) (*sseWriter, error) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // a proxy in between must not collect what we flush
 	out := newSSEWriter(w)
-	if err := out.open(); err != nil {
-		return err
-	}
-	return out.copy(r.Context(), reader, aboutOf(job))
+	return out, out.open()
 }
 
 // sseWriter writes the stream's frames, each flushed, each under a deadline: a
@@ -105,16 +111,25 @@ func (o *sseWriter) comment(text string) error {
 // event writes one event. Only a stored event has an id: a browser sends the
 // last id back when it resumes, and a partial piece is nothing to resume after.
 func (o *sseWriter) event(e *jeantrail.Event, of about) error {
-	o.buf.Reset()
+	id := ""
 	if !e.Partial {
+		id = strconv.FormatInt(e.Seq, 10)
+	}
+	return o.frame(id, string(e.Type), eventOf(e, of))
+}
+
+// frame writes an event with its data as JSON; "" is no id.
+func (o *sseWriter) frame(id, event string, data any) error {
+	o.buf.Reset()
+	if id != "" {
 		o.buf.WriteString("id: ")
-		o.buf.WriteString(strconv.FormatInt(e.Seq, 10))
+		o.buf.WriteString(id)
 		o.buf.WriteByte('\n')
 	}
 	o.buf.WriteString("event: ")
-	o.buf.WriteString(string(e.Type))
+	o.buf.WriteString(event)
 	o.buf.WriteString("\ndata: ")
-	if err := o.enc.Encode(eventOf(e, of)); err != nil {
+	if err := o.enc.Encode(data); err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
 	o.buf.WriteByte('\n')

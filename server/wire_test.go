@@ -36,7 +36,7 @@ func TestOpenAPICoversTheRoutes(t *testing.T) {
 		}
 		ids[op.OperationID] = true
 	}
-	for _, name := range []string{"GenerateRequest", "Result", "Event", "Problem", "Job", "SocketRequest", "SocketReply", "ImageRequest", "TranscribeRequest", "SpeakRequest", "PipelineRequest", "Worker", "Stage", "Artifact", "Estimate"} {
+	for _, name := range []string{"GenerateRequest", "Result", "Event", "Problem", "Job", "SocketRequest", "SocketReply", "ImageRequest", "TranscribeRequest", "SpeakRequest", "PipelineRequest", "Worker", "Stage", "Artifact", "Estimate", "PullRequest", "Pull", "Pulls"} {
 		if doc.Components.Schemas[name] == nil {
 			t.Errorf("there is no schema %s", name)
 		}

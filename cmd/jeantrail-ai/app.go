@@ -70,6 +70,7 @@ type App struct {
 	templates *prompt.Library
 	fleet     *fleet
 	backends  *backends
+	pulls     *pulls
 	metrics   *server.Metrics
 	gateway   *gateway.Gateway
 	server    *server.Server
@@ -156,6 +157,7 @@ func (a *App) openBackends(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	a.pulls = newPulls(filepath.Join(a.opt.Config.Home, "models"), a.opt.Logger)
 	a.backends = &backends{models: a.models, fleet: a.fleet, workflows: workflows}
 	return nil
 }
@@ -265,7 +267,7 @@ func (a *App) openFront() (err error) {
 		return err
 	}
 	a.server, err = server.New(server.Options{
-		Road: road{a.gateway}, Money: a.gateway, Models: a.models, Files: a.files, Workflows: a.backends.workflows, Fleet: yard{a},
+		Road: road{a.gateway}, Money: a.gateway, Models: a.models, Files: a.files, Workflows: a.backends.workflows, Fleet: yard{a}, Pulls: a.pulls,
 		MaxUpload: upload, RemoteWorkersAllowed: a.opt.Config.AllowRemoteWorkers, Metrics: a.metrics, Vitals: a.vitals, Token: a.opt.Token,
 		AllowedHosts: a.opt.Config.AllowedHosts, AllowedOrigins: a.opt.Config.AllowedOrigins,
 		Version: version, InstanceID: id.String(), Logger: a.opt.Logger, ResumeWindow: a.opt.Config.ResumeWindow,
@@ -340,6 +342,9 @@ func (a *App) close(ctx context.Context) error {
 		errs = append(errs, a.server.Shutdown(ctx))
 	} else if a.listener != nil {
 		errs = append(errs, a.listener.Close())
+	}
+	if a.pulls != nil {
+		a.pulls.Close()
 	}
 	if a.fleet != nil {
 		a.fleet.Close()

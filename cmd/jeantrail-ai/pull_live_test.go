@@ -70,3 +70,45 @@ func TestPullBesideAnInstance(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+// The same over the interface: a pull goes on without its client, says how far it
+// is, and the model can be used when it is done.
+func TestPullOverTheInterface(t *testing.T) {
+	h := hubtest.New(t)
+	file := filepath.Join(t.TempDir(), "tiny.gguf")
+	writeModel(t, file, 8, "")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := h.Put("Qwen/Tiny-GGUF", "Tiny-Q4_K_M.gguf", content)
+	t.Setenv("HF_ENDPOINT", h.URL)
+	in := startSidecar(t, t.TempDir())
+	in.modelReady()
+	status, pull := in.call(http.MethodPost, "/models/pull", map[string]any{"name": "hf:Qwen/Tiny-GGUF"})
+	if status != http.StatusAccepted {
+		t.Fatalf("%d %v", status, pull)
+	}
+	path := "/models/pulls/" + pull["pull_id"].(string)
+	events, _ := in.fetch(path + "/events") // until it is over
+	if !has(string(events), "event: done") || !has(string(events), sum) {
+		t.Errorf("events: %s", events)
+	}
+	_, pull = in.call(http.MethodGet, path, nil)
+	if pull["status"] != "done" || pull["model"] != "Tiny-Q4_K_M" || pull["done_bytes"] != float64(len(content)) {
+		t.Errorf("at the end: %v", pull)
+	}
+	status, answer := in.call(http.MethodPost, "/generate", map[string]any{"prompt": "hello", "model": "Tiny-Q4_K_M", "max_tokens": 4})
+	if status != http.StatusOK || answer["model"] != "Tiny-Q4_K_M" {
+		t.Errorf("%d %v", status, answer)
+	}
+	_, pull = in.call(http.MethodPost, "/models/pull", map[string]any{"name": "hf:Qwen/Missing-GGUF"})
+	events, _ = in.fetch("/models/pulls/" + pull["pull_id"].(string) + "/events")
+	if !has(string(events), "event: failed") || !has(string(events), "forbidden") {
+		t.Errorf("a repository that is not there: %s", events)
+	}
+	if status, answer := in.call(http.MethodPost, "/models/pull", map[string]any{"name": "qwen3-8"}); status != http.StatusNotFound {
+		t.Errorf("a name that was nearly right: %d %v", status, answer)
+	}
+	in.settled()
+}

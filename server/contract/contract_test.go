@@ -134,7 +134,7 @@ func open(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	s, err := server.New(server.Options{
-		Road: road{gw}, Money: gw, Models: models{library}, Files: files, Workflows: library, Fleet: fleet{}, Metrics: metrics,
+		Road: road{gw}, Money: gw, Models: models{library}, Files: files, Workflows: library, Fleet: fleet{}, Pulls: newPulls(), Metrics: metrics,
 		Version: "1.2.3", ResumeWindow: time.Millisecond,
 	})
 	if err != nil {
