@@ -86,10 +86,11 @@ type Server struct {
 	http    *http.Server
 	started time.Time
 
-	life     context.Context // ends when streams must end
-	endLife  context.CancelCauseFunc
-	sockets  tracker
-	stopping atomic.Bool
+	life      context.Context // ends when streams must end
+	endLife   context.CancelCauseFunc
+	sockets   tracker
+	newcomers newcomers
+	stopping  atomic.Bool
 }
 
 // complete says what is missing in the options, and fills in the defaults.
@@ -141,7 +142,8 @@ func New(opt Options) (*Server, error) {
 	}
 	s.handler = s.chain(s.mux())
 	s.http = &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+		ConnState: s.newcomers.track,
+		Handler:   s.handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelWarn),
 	}
 	s.metrics.watch(&snapshot{models: opt.Models, money: opt.Money, fleet: opt.Fleet, vitals: opt.Vitals, clock: opt.Clock, version: opt.Version})
@@ -182,6 +184,7 @@ func (s *Server) StopAccepting() {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.StopAccepting()
 	s.endLife(errShuttingDown)
+	s.newcomers.close()
 	err := s.http.Shutdown(ctx)
 	if err == nil {
 		err = s.sockets.wait(ctx)
