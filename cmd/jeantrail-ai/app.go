@@ -77,7 +77,8 @@ type App struct {
 	listener  net.Listener
 	instance  Instance
 
-	meter *energy.Meter
+	meter      *energy.Meter
+	storeCheck storeCheck
 
 	reloading sync.Mutex
 	config    *LoadedConfig // as it is in force
@@ -240,6 +241,7 @@ func (a *App) openRoad(ctx context.Context) (err error) {
 	}
 	a.backends.workflows.Attach(a.gateway)
 	a.goBackground(webhook.Run)
+	a.goBackground(func(ctx context.Context) { a.storeCheck.run(ctx, a.store) })
 	if !a.opt.Brief {
 		a.goBackground(a.sweep)
 	}
@@ -298,10 +300,10 @@ func (a *App) openFront() (err error) {
 }
 
 // vitals is what /health says of the parts behind the server.
-func (a *App) vitals(ctx context.Context) server.Vitals {
+func (a *App) vitals(context.Context) server.Vitals {
 	s := a.gateway.Stats()
 	return server.Vitals{
-		StoreErr: a.store.Health(ctx), Queued: s.Queued, Running: s.Running, Reserved: s.Reserved, Holds: s.Queued + s.Running,
+		StoreErr: a.storeCheck.last(), Queued: s.Queued, Running: s.Running, Reserved: s.Reserved, Holds: s.Queued + s.Running,
 	}
 }
 

@@ -16,7 +16,8 @@ import (
 // workers may hold unless the configuration says otherwise.
 const memoryShare = 85
 
-// askMemory is how long a worker may take to say what it holds.
+// askMemory is how long a worker may take to say what it holds, and others to
+// make room for that.
 const askMemory = 2 * time.Second
 
 // room is the one memory budget, with a holder for each model and for each
@@ -89,14 +90,27 @@ func (r *room) present(name string, up bool, w memoryHolder) {
 	case !up:
 		place.holder.Resize(0)
 	case place.bytes > 0:
-		place.holder.Resize(place.bytes)
+		place.holds(place.bytes)
 	default:
 		ctx, cancel := context.WithTimeout(context.Background(), askMemory)
 		defer cancel()
 		if bytes, err := w.MemoryBytes(ctx); err == nil && bytes > 0 {
-			place.holder.Resize(bytes)
+			place.holds(bytes)
 		}
 	}
+}
+
+// holds takes in that a worker holds so much. Whoever is idle makes room for it;
+// if that is not enough it counts all the same, since it is held already.
+func (p *workerRoom) holds(bytes int64) {
+	ctx, cancel := context.WithTimeout(context.Background(), askMemory)
+	defer cancel()
+	release, err := p.holder.Need(ctx, bytes)
+	if err != nil {
+		p.holder.Resize(bytes)
+		return
+	}
+	release()
 }
 
 // work asks for what a worker needs while it does a job.
