@@ -25,23 +25,46 @@ func BenchmarkProxy(b *testing.B) {
 	sdxl := testkit.Serve(b, testkit.SDServer{})
 	b.Setenv("SDXL_URL", sdxl.URL)
 	in := startBenchmarked(b)
-	ask := func(url, body string) time.Duration {
-		begin := time.Now()
-		resp, err := http.Post(url, "application/json", strings.NewReader(body))
-		if err != nil {
-			b.Fatal(err)
-		}
-		_, err = io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK {
-			b.Fatalf("%s: %d %v", url, resp.StatusCode, err)
-		}
-		return time.Since(begin)
+	comparePairs(b, func(n int) (direct, through time.Duration) {
+		body := fmt.Sprintf(`{"prompt": "a lighthouse %d", "width": 64, "height": 64, "seed": %d}`, n, n)
+		return ask(b, sdxl.URL+"/sdapi/v1/txt2img", body), ask(b, in+"/generate-image", body)
+	})
+}
+
+// BenchmarkProxyJSON is the same for an answer that is JSON and nothing else.
+func BenchmarkProxyJSON(b *testing.B) {
+	llama := testkit.Serve(b, testkit.Llama{})
+	b.Setenv("QWEN_URL", llama.URL)
+	in := startBenchmarked(b)
+	comparePairs(b, func(n int) (direct, through time.Duration) {
+		message := fmt.Sprintf("hello %d", n)
+		return ask(b, llama.URL+"/v1/chat/completions", fmt.Sprintf(`{"messages": [{"role": "user", "content": %q}], "stream": true}`, message)),
+			ask(b, in+"/generate", fmt.Sprintf(`{"prompt": %q}`, message))
+	})
+}
+
+// ask sends a body and reads the answer to its end.
+func ask(b *testing.B, url, body string) time.Duration {
+	b.Helper()
+	begin := time.Now()
+	resp, err := http.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		b.Fatal(err)
 	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	if err != nil || resp.StatusCode != http.StatusOK {
+		b.Fatalf("%s: %d %v", url, resp.StatusCode, err)
+	}
+	return time.Since(begin)
+}
+
+// comparePairs reports the medians of pairs.
+func comparePairs(b *testing.B, pair func(n int) (direct, through time.Duration)) {
+	b.Helper()
 	var direct, through []time.Duration
 	for n := range b.N + 20 {
-		body := fmt.Sprintf(`{"prompt": "a lighthouse %d", "width": 64, "height": 64, "seed": %d}`, n, n)
-		d, p := ask(sdxl.URL+"/sdapi/v1/txt2img", body), ask(in+"/generate-image", body)
+		d, p := pair(n)
 		if n >= 20 { // the first ones open connections
 			direct, through = append(direct, d), append(through, p)
 		}

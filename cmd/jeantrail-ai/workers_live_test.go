@@ -448,6 +448,22 @@ func TestRealSpeech(t *testing.T) {
 	in.settled()
 }
 
+// QWEN_URL puts another server in the place of the model in process; that one can
+// still be asked for by its name.
+func TestQwenURL(t *testing.T) {
+	llama := testkit.Serve(t, testkit.Llama{Chat: testkit.Chat{Reply: func(string, []testkit.Picture) string { return "Hello from afar." }}})
+	t.Setenv("QWEN_URL", llama.URL)
+	in := startSidecar(t, t.TempDir())
+	in.recovered("qwen")
+	for asked, want := range map[string]string{"": "qwen", "qwen-3-72b": "qwen", "qwen": "qwen", "builtin": "builtin"} {
+		status, answer := in.call(http.MethodPost, "/generate", map[string]any{"prompt": "Hello!", "model": asked, "max_tokens": 40})
+		if status != http.StatusOK || answer["model"] != want || (answer["text"] == "Hello from afar.") != (want == "qwen") {
+			t.Errorf("asked for %q: %d %v", asked, status, answer)
+		}
+	}
+	in.settled()
+}
+
 // A changed configuration is taken up while the program runs.
 func TestReload(t *testing.T) {
 	serveWorkers(t)
