@@ -91,7 +91,7 @@ func (g *Gateway) takeUp(ctx context.Context, job *jeantrail.Job, how func(conte
 
 func (g *Gateway) recoverJob(ctx context.Context, job *jeantrail.Job) error {
 	var log replay
-	if err := log.read(ctx, g.opts.Store, job.ID); err != nil {
+	if err := eachEvent(ctx, g.opts.Store, job.ID, log.add); err != nil {
 		return err
 	}
 	now := g.now()
@@ -129,14 +129,16 @@ type replay struct {
 	stages    []jeantrail.Stage
 }
 
-func (p *replay) read(ctx context.Context, store Store, id string) error {
-	for {
-		events, err := store.Events(ctx, id, p.seq, recoverPage)
+// eachEvent goes through a job's stored log, a page at a time.
+func eachEvent(ctx context.Context, store Store, id string, do func(*jeantrail.Event)) error {
+	for seq := int64(0); ; {
+		events, err := store.Events(ctx, id, seq, recoverPage)
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
 		for i := range events {
-			p.add(&events[i])
+			do(&events[i])
+			seq = events[i].Seq
 		}
 		if len(events) < recoverPage {
 			return nil

@@ -22,19 +22,20 @@ func resumable(job *jeantrail.Job) bool {
 
 // resume takes up a job that had begun. It keeps its id and its log.
 func (g *Gateway) resume(ctx context.Context, job *jeantrail.Job) (*task, error) {
-	log, err := g.wholeLog(ctx, job.ID)
-	if err != nil {
-		return nil, err
-	}
 	times := int64(0)
 	var started jeantrail.Event
-	for i := range log {
-		switch ev := &log[i]; {
+	var log []jeantrail.Event
+	err := eachEvent(ctx, g.opts.Store, job.ID, func(ev *jeantrail.Event) {
+		log = append(log, *ev)
+		switch {
 		case ev.Type == jeantrail.EventStarted:
 			started = *ev
 		case ev.Type == jeantrail.EventProgress && ev.Progress.Stage == resumed:
 			times++
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	if times >= maxResumes {
 		return nil, fmt.Errorf("it was taken up %d times before", times)
@@ -51,44 +52,12 @@ func (g *Gateway) resume(ctx context.Context, job *jeantrail.Job) (*task, error)
 	t.feed.resume(job.LastSeq)
 	t.log, t.began = log, started
 	t.setStarted(job.StartedAt)
-	return t, g.rejoin(ctx, t, jeantrail.Progress{Stage: resumed, Done: times + 1, Total: maxResumes, Unit: "times"})
-}
-
-func (g *Gateway) wholeLog(ctx context.Context, id string) ([]jeantrail.Event, error) {
-	var log []jeantrail.Event
-	for {
-		page, err := g.opts.Store.Events(ctx, id, int64(len(log)), recoverPage)
-		if err != nil {
-			return nil, fmt.Errorf("read events: %w", err)
-		}
-		log = append(log, page...)
-		if len(page) < recoverPage {
-			return log, nil
-		}
+	again := jeantrail.Progress{Stage: resumed, Done: times + 1, Total: maxResumes, Unit: "times"}
+	if err := g.rejoin(ctx, t, jeantrail.Event{Type: jeantrail.EventProgress, Progress: again}); err != nil {
+		return nil, err
 	}
-}
-
-// rejoin puts a job that has begun already among the running ones of this
-// process.
-func (g *Gateway) rejoin(ctx context.Context, t *task, p jeantrail.Progress) error {
-	g.mu.Lock()
-	g.stats.Running++
-	g.stats.Reserved = g.stats.Reserved.Add(t.job.Reserved)
-	g.tasks[t.job.ID] = t
-	g.jobs.Add(1)
-	g.mu.Unlock()
-	ev := t.feed.next(jeantrail.Event{Type: jeantrail.EventProgress, At: g.now(), Progress: p})
-	if err := g.opts.Store.Append(ctx, []jeantrail.Event{ev}); err != nil {
-		g.leave(t)
-		g.jobs.Done()
-		t.cancel(err)
-		return fmt.Errorf("take job up again: %w", err)
-	}
-	t.feed.add(ev)
-	t.feed.stored(ev.Seq)
-	g.opts.Observer.JobAdmitted(&t.job)
 	g.opts.Observer.JobStarted(&t.job)
-	return nil
+	return t, nil
 }
 
 // leaveOpen leaves a job that can go on to the next start of the program.

@@ -37,7 +37,7 @@ func (g *Gateway) revive(ctx context.Context, job *jeantrail.Job) (*task, error)
 	}
 	t := newTask(a, g.opts.FlushBytes)
 	t.feed.resume(job.LastSeq)
-	return t, g.requeue(ctx, t)
+	return t, g.rejoin(ctx, t, jeantrail.Event{Type: jeantrail.EventQueued})
 }
 
 // revivable reports whether a job of an earlier process may still be run.
@@ -45,25 +45,30 @@ func revivable(job *jeantrail.Job) bool {
 	return job.State == jeantrail.StateQueued && job.Async && job.LastSeq == 1
 }
 
-// requeue puts a job that is in the store already among the unfinished ones of
-// this process.
-func (g *Gateway) requeue(ctx context.Context, t *task) error {
+// rejoin puts a job that is in the store already among the unfinished ones of
+// this process, and says so in its log. A queued event is given its position.
+func (g *Gateway) rejoin(ctx context.Context, t *task, ev jeantrail.Event) error {
 	g.mu.Lock()
-	ahead := g.stats.Queued
-	g.stats.Queued++
+	if t.running() {
+		g.stats.Running++
+	} else {
+		ev.Position = g.stats.Queued
+		g.stats.Queued++
+	}
 	g.stats.Reserved = g.stats.Reserved.Add(t.job.Reserved)
 	g.tasks[t.job.ID] = t
 	g.jobs.Add(1)
 	g.mu.Unlock()
-	queued := t.feed.next(jeantrail.Event{Type: jeantrail.EventQueued, At: g.now(), Position: ahead})
-	if err := g.opts.Store.Append(ctx, []jeantrail.Event{queued}); err != nil {
+	ev.At = g.now()
+	ev = t.feed.next(ev)
+	if err := g.opts.Store.Append(ctx, []jeantrail.Event{ev}); err != nil {
 		g.leave(t)
 		g.jobs.Done()
 		t.cancel(err)
-		return fmt.Errorf("queue job again: %w", err)
+		return fmt.Errorf("take job up again: %w", err)
 	}
-	t.feed.add(queued)
-	t.feed.stored(queued.Seq)
+	t.feed.add(ev)
+	t.feed.stored(ev.Seq)
 	g.opts.Observer.JobAdmitted(&t.job)
 	return nil
 }

@@ -66,3 +66,32 @@ func TestCheckProjector(t *testing.T) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
+
+// A projector in the models folder is a part of another model; one that the
+// configuration names as a model is a mistake that is shown.
+func TestAProjectorIsNoModel(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "mmproj.gguf")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = projector.Write(f, projector.Options{Kind: projector.MLP, TextWidth: 64, Seed: 1})
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	other := Entry{Name: "other", Path: filepath.Join(folder, "other.gguf")}
+	r, err := New(folder, "other", []Entry{other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.List(t.Context()); len(got) != 1 || got[0].Name != "other" {
+		t.Errorf("listed: %+v", got)
+	}
+	if err := r.Replace("other", []Entry{other, {Name: "eye", Path: path}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.List(t.Context()); len(got) != 2 || got[1].Name != "eye" || got[1].Problem == "" {
+		t.Errorf("listed when it is configured: %+v", got)
+	}
+}

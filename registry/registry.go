@@ -22,6 +22,8 @@ type Entry struct {
 	Path    string
 	BuiltIn bool
 	NCtx    int // 0 means the context it was trained with
+
+	found bool // in the models folder; no configuration names it
 }
 
 // Registry is a set of models. All methods may be called by any goroutine.
@@ -170,10 +172,10 @@ func (r *Registry) withFiles(entries []Entry) []Entry {
 	for _, f := range files {
 		name, isModel := strings.CutSuffix(f.Name(), ".gguf")
 		path := filepath.Join(r.folder, f.Name())
-		if !isModel || f.IsDir() || known[path] || known[name] || CheckName(name) != nil || !firstPart(name) || r.inspect(path).projector {
+		if !isModel || f.IsDir() || known[path] || known[name] || CheckName(name) != nil || !firstPart(name) {
 			continue
 		}
-		entries = append(entries, Entry{Name: name, Path: path})
+		entries = append(entries, Entry{Name: name, Path: path, found: true})
 	}
 	return entries
 }
@@ -192,12 +194,16 @@ func (r *Registry) SetState(name string, s State) {
 	r.states[name] = s
 }
 
-// List describes every model, the default first.
+// List describes every model, the default first. A projector that lies in the
+// models folder is a part of another model and none itself.
 func (r *Registry) List(ctx context.Context) []jeantrail.Model {
 	var models []jeantrail.Model
 	for _, e := range r.all() {
 		if ctx.Err() != nil {
 			return models
+		}
+		if e.found && r.inspect(e.Path).projector {
+			continue
 		}
 		models = append(models, r.describe(e))
 	}

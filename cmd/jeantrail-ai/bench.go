@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,28 +50,19 @@ func (b *benchOutput) write(cmd *cobra.Command, o *options, report *bench.Report
 	}
 	errs := []error{err, report.Write(cmd.OutOrStdout(), format)}
 	if b.save != "" {
-		errs = append(errs, writeNew(b.save, func(f *os.File) error { return report.Write(f, bench.FormatJSON) }))
+		var kept bytes.Buffer
+		errs = append(errs, report.Write(&kept, bench.FormatJSON))
+		_, err := keep(b.save, true, &kept)
+		errs = append(errs, err)
 	}
 	if b.plot != "" {
 		svg, err := bench.Chart(report)
-		errs = append(errs, err)
 		if err == nil {
-			errs = append(errs, os.WriteFile(b.plot, svg, 0o644))
+			_, err = keep(b.plot, true, bytes.NewReader(svg))
 		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// writeNew writes a file that is whole or not there.
-func writeNew(path string, write func(*os.File) error) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(write(f), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
 }
 
 // benchProgress shows which test runs.

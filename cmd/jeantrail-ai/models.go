@@ -215,7 +215,10 @@ type loader struct {
 	entry    registry.Entry
 	settings ModelConfig
 	engine   EngineConfig
-	bytes    atomic.Int64           // of memory that the model takes, once they are known
+	bytes    atomic.Int64 // of memory that the model takes, once they are known
+	// checked is the plan of a file that was checked for the load that follows; a
+	// later load checks it again, since another may have taken its place.
+	checked  atomic.Pointer[kvPlan]
 	checksum atomic.Pointer[string] // of the model's file, once it is known
 	// of the projector's, too
 	projector atomic.Pointer[string]
@@ -259,6 +262,7 @@ func (l *loader) need(ctx context.Context) (int64, error) {
 		}
 	}
 	n := facts.MemoryBytes(plan.Cells) + fileSize(l.settings.MMProjPath)
+	l.checked.Store(&plan)
 	l.bytes.Store(n)
 	return n, nil
 }
@@ -271,11 +275,15 @@ func (l *loader) open(ctx context.Context) (o *opened, err error) {
 			log.Error("loading the model failed", "model", l.entry.Name, "error", err)
 		}
 	}()
-	plan, _, err := l.plan(ctx)
-	if err != nil {
-		return nil, err
+	plan := l.checked.Swap(nil) // by need, a moment ago
+	if plan == nil {
+		fresh, _, err := l.plan(ctx)
+		if err != nil {
+			return nil, err
+		}
+		plan = &fresh
 	}
-	if o, err = l.start(ctx, plan); err != nil {
+	if o, err = l.start(ctx, *plan); err != nil {
 		return nil, err
 	}
 	info := o.decoder.Info()
