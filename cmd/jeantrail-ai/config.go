@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -57,6 +56,12 @@ type EngineConfig struct {
 	StepTarget  time.Duration `koanf:"step_target"`  // the longest a decode step may be held up by prefill
 	KV          string        `koanf:"kv"`           // auto, unified or streams
 	BatchTokens int           `koanf:"batch_tokens"` // the most rows in one step
+
+	// What left the KV cache and may be asked for again: beginnings of
+	// conversations in memory, and in files under the home's prefix folder. Sizes
+	// such as 512MiB; 0 keeps none.
+	PrefixRAM  string `koanf:"prefix_ram"`
+	PrefixDisk string `koanf:"prefix_disk"`
 }
 
 // CacheConfig is about results that answer the same request again.
@@ -90,6 +95,7 @@ type ModelConfig struct {
 	NGPULayers  *int     `koanf:"n_gpu_layers"` // unset or -1: as many as fit
 	Temperature *float64 `koanf:"temperature"`  // unset: 0.7; 0 always picks the likeliest token
 	MaxTokens   int      `koanf:"max_tokens"`   // unset: 2048
+	Pinned      bool     `koanf:"pinned"`       // stays in memory when others need room
 }
 
 // builtInName is what the model inside the binary is called everywhere.
@@ -109,6 +115,7 @@ func defaultConfig() Config {
 		StopTimeout:  5 * time.Second,
 		Engine: EngineConfig{
 			Slots: 8, Queue: 256, StepTarget: 100 * time.Millisecond, KV: "auto", BatchTokens: 2048,
+			PrefixRAM: "512MiB", PrefixDisk: "2GiB",
 		},
 		Cache:  CacheConfig{Enabled: true, MaxBytes: gateway.DefaultCacheBytes, MaxAge: gateway.DefaultCacheAge},
 		Energy: EnergyConfig{Enabled: true},
@@ -289,61 +296,6 @@ func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
 			}
 		}
 	}
-}
-
-// check reports the first setting whose value makes no sense.
-func (lc *LoadedConfig) check() error {
-	bad := func(key string, value any, want string) error {
-		return jeantrail.Errorf(jeantrail.CodeInvalid, "setting %s is %v (from %s): %s", key, value, lc.Sources[key], want)
-	}
-	e := lc.Engine
-	switch {
-	case e.Slots < 1 || e.Slots > 256:
-		return bad("engine.slots", e.Slots, "it must be between 1 and 256")
-	case e.Queue < 1:
-		return bad("engine.queue", e.Queue, "it must be at least 1")
-	case e.BatchTokens < 64 || e.BatchTokens > 8192:
-		return bad("engine.batch_tokens", e.BatchTokens, "it must be between 64 and 8192")
-	case lc.StopTimeout < closeGrace:
-		return bad("stop_timeout", lc.StopTimeout, "it must be at least "+closeGrace.String())
-	case lc.Cache.MaxBytes < 1:
-		return bad("cache.max_bytes", lc.Cache.MaxBytes, "it must be at least 1; cache.enabled: false turns the cache off")
-	case lc.Cache.MaxAge < time.Second:
-		return bad("cache.max_age", lc.Cache.MaxAge, "it must be at least a second; cache.enabled: false turns the cache off")
-	case e.StepTarget <= 0:
-		return bad("engine.step_target", e.StepTarget, "it must be longer than nothing")
-	case !slices.Contains([]string{"auto", "unified", "streams"}, e.KV):
-		return bad("engine.kv", e.KV, "use auto, unified or streams")
-	case !slices.Contains([]string{"debug", "info", "warn", "error"}, lc.LogLevel):
-		return bad("log_level", lc.LogLevel, "use debug, info, warn or error")
-	}
-	if _, err := parseBytes(lc.Memory.Limit); err != nil {
-		return bad("memory.limit", lc.Memory.Limit, "use a size such as 12GiB")
-	}
-	if n, err := parseBytes(lc.MaxUpload); err != nil || n < 1 {
-		return bad("max_upload", lc.MaxUpload, "use a size such as 256MiB")
-	}
-	if _, err := lc.energyPrice(); err != nil {
-		return bad("energy.price_per_kwh", lc.Energy.PricePerKWh, `use dollars, for example "0.30"`)
-	}
-	if err := checkWebhook(lc.Alerts.Webhook); err != nil {
-		return bad("alerts.webhook", lc.Alerts.Webhook, err.Error())
-	}
-	if _, _, err := net.SplitHostPort(lc.Listen); err != nil {
-		return bad("listen", lc.Listen, "use HOST:PORT, for example 127.0.0.1:3001")
-	}
-	for i, m := range lc.Models {
-		badLayers := m.NGPULayers != nil && *m.NGPULayers < -1
-		badTemperature := m.Temperature != nil && (*m.Temperature < 0 || *m.Temperature > 10)
-		if m.ModelPath == "" || m.NCtx < 0 || m.ImageTokens < 0 || m.NThreads < 0 || m.MaxTokens < 0 || badLayers || badTemperature {
-			return jeantrail.Errorf(jeantrail.CodeInvalid, "models[%d] (%s): model_path is needed; n_ctx, image_tokens, n_threads, max_tokens and temperature must not be negative, n_gpu_layers not below -1, temperature not above 10", i, m.Name)
-		}
-	}
-	if err := lc.checkWorkers(); err != nil {
-		return err
-	}
-	_, err := lc.databasePath()
-	return err
 }
 
 // energyPrice is what a kilowatt-hour costs; 0 if nobody said.
