@@ -231,6 +231,9 @@ func (g *Gateway) facts(ctx context.Context, a *proposal, budgets, short bool) (
 		BudgetShort: short || decision.Refused != nil || decision.Hold < decision.Need,
 	}
 	f.BudgetUsedPercent, f.HasBudget = ledger.Used(standings)
+	if g.opts.Speed != nil {
+		f.TokensPerSecond, f.Measured = g.opts.Speed(a.model)
+	}
 	if f.TaskType == "" {
 		f.TaskType = policy.Classify(text)
 	}

@@ -43,6 +43,10 @@ type Options struct {
 	// Meter begins to measure what a job draws; what it returns ends it.
 	// Default: nothing is measured, and no result speaks of it.
 	Meter func() (end func() jeantrail.Energy)
+	// Speed returns how fast a model writes one answer, in whole tokens per second,
+	// as it was last measured here, for rules that ask; false if it was not. It is
+	// called at each admission and must not wait. nil: nothing was measured.
+	Speed func(model string) (tokensPerSecond int64, measured bool)
 	// Notify is told of every alert that is raised and must not block. Default:
 	// nobody is.
 	Notify func(jeantrail.Alert)

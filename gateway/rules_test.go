@@ -83,6 +83,29 @@ func TestRuleDowngradesInsteadOfDenying(t *testing.T) {
 	}
 }
 
+// What was measured of the model that would answer can send a request to a faster
+// one; what was not measured never does.
+func TestRuleSwitchesFromASlowModel(t *testing.T) {
+	speeds := map[string]int64{}
+	r := serveTalk(t, func(o *gateway.Options) {
+		o.Models = twoModels{&backend{run: talk, bounds: bounded}}
+		o.Speed = func(model string) (int64, bool) { speed, known := speeds[model]; return speed, known }
+	})
+	r.rule(`{"tokens_per_second": "<10"}`, `{"model": "cheap"}`)
+	ask := func() string { return r.wait(r.submit(tokens("hello", 1)).ID).Model }
+	if model := ask(); model != "m" {
+		t.Errorf("not measured: model %s", model)
+	}
+	speeds["m"] = 12
+	if model := ask(); model != "m" {
+		t.Errorf("12 tokens per second: model %s", model)
+	}
+	speeds["m"] = 9
+	if model := ask(); model != "cheap" {
+		t.Errorf("9 tokens per second: model %s", model)
+	}
+}
+
 func TestRuleThatCannotBeAppliedIsTold(t *testing.T) {
 	r := serveTwo(t)
 	r.rule(`{"kind": "text"}`, `{"model": "gone"}`)

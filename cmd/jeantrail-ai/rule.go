@@ -138,9 +138,10 @@ func newRuleAddCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add", Short: "Add a rule and print its id", Args: args(cobra.NoArgs),
 		Long: "Adds a rule. Conditions are input_length (characters), input_tokens, task_type, model, user, kind, hour,\n" +
-			"weekday, budget_used_percent, budget_short and metadata; actions are model, temperature, max_tokens,\n" +
-			"thinking, priority, cache and chain. Rules are tried by position; the first that is applied ends the\n" +
-			"search, unless it was added with --chain. Without --user it is about everybody's requests.",
+			"weekday, tokens_per_second (as bench last measured the model here), budget_used_percent, budget_short and\n" +
+			"metadata; actions are model, temperature, max_tokens, thinking, priority, cache and chain. Rules are tried\n" +
+			"by position; the first that is applied ends the search, unless it was added with --chain. Without --user\n" +
+			"it is about everybody's requests.",
 		Example: "  jeantrail-ai rule add --name short --type model_selection \\\n" +
 			"    --if '{\"input_length\": \"<100\", \"task_type\": \"simple\"}' --then '{\"model\": \"qwen-3-32b\", \"temperature\": 0.5}'",
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -28,6 +28,11 @@ type Facts struct {
 	BudgetUsedPercent int64
 	BudgetShort       bool // a budget has no room for the request as it was asked for
 	Metadata          map[string]string
+	// TokensPerSecond is how fast the model that would answer writes one answer, as
+	// it was measured on this machine, rounded down; it means nothing unless
+	// Measured is set.
+	TokensPerSecond int64
+	Measured        bool
 }
 
 // condition is one thing that must hold.
@@ -40,7 +45,7 @@ type condition struct {
 
 // conditionNames are the conditions in order.
 var conditionNames = []string{"budget_short", "budget_used_percent", "hour", "input_length", "input_tokens", "kind", "metadata",
-	"model", "task_type", "user", "weekday"}
+	"model", "task_type", "tokens_per_second", "user", "weekday"}
 
 func parseConditions(text string) ([]condition, error) {
 	list, err := members("conditions", text)
@@ -75,9 +80,11 @@ func (m member) condition() (func(*Facts) (string, bool), error) {
 	case "input_tokens":
 		return m.amount(func(f *Facts) int64 { return f.InputTokens })
 	case "budget_used_percent":
-		return m.budgetUsed()
+		return m.known("no budget", func(f *Facts) (int64, bool) { return f.BudgetUsedPercent, f.HasBudget })
 	case "budget_short":
 		return m.budgetShort()
+	case "tokens_per_second":
+		return m.known("not measured", func(f *Facts) (int64, bool) { return f.TokensPerSecond, f.Measured })
 	case "task_type":
 		return m.word(func(f *Facts) string { return f.TaskType })
 	case "user":
@@ -105,16 +112,18 @@ func (m member) amount(of func(*Facts) int64) (func(*Facts) (string, bool), erro
 	return func(f *Facts) (string, bool) { return strconv.FormatInt(of(f), 10), c.holds(of(f)) }, nil
 }
 
-func (m member) budgetUsed() (func(*Facts) (string, bool), error) {
-	used, err := m.amount(func(f *Facts) int64 { return f.BudgetUsedPercent })
+// known reads a comparison with an amount that there may be none of. It never
+// holds then.
+func (m member) known(absent string, of func(*Facts) (int64, bool)) (func(*Facts) (string, bool), error) {
+	compare, err := m.amount(func(f *Facts) int64 { n, _ := of(f); return n })
 	if err != nil {
 		return nil, err
 	}
 	return func(f *Facts) (string, bool) {
-		if !f.HasBudget {
-			return "no budget", false
+		if _, there := of(f); !there {
+			return absent, false
 		}
-		return used(f)
+		return compare(f)
 	}, nil
 }
 

@@ -21,6 +21,9 @@
 //	kind                  it is text, image, transcribe, speak or pipeline, or one of a list
 //	model                 the model that would answer, or the name that was asked for, is the word, or one
 //	                      of a list; a * at the end of a word stands for any ending
+//	tokens_per_second     the speed at which that model writes one answer, as a benchmark last measured it
+//	                      on this machine, in whole tokens per second, rounded down, compares so; never if
+//	                      it was not measured
 //	hour                  the hour (UTC, 0 to 23) is the number, compares so, or is in a range such as "9-17"
 //	                      (09:00 to 17:59) or "22-6", over midnight; or one of a list of these
 //	weekday               the day (UTC) is "mon" or "monday", or in a range such as "mon-fri"; or one of a list

@@ -251,6 +251,7 @@ func drawFacts(t *rapid.T) policy.Facts {
 		User: words.Draw(t, "user"), Kind: rapid.SampledFrom(append(jeantrail.Kinds(), "")).Draw(t, "kind"),
 		Hour: rapid.IntRange(-1, 40).Draw(t, "hour"), Weekday: rapid.IntRange(-1, 40).Draw(t, "weekday"),
 		HasBudget: rapid.Bool().Draw(t, "budget"), BudgetUsedPercent: rapid.Int64Range(0, 200).Draw(t, "used"), BudgetShort: rapid.Bool().Draw(t, "short"),
+		TokensPerSecond: rapid.Int64Range(0, 200).Draw(t, "speed"), Measured: rapid.Bool().Draw(t, "measured"),
 		Metadata: rapid.MapOf(words, words).Draw(t, "metadata"),
 	}
 }

@@ -162,7 +162,7 @@ func TestParseRuleNames(t *testing.T) {
 func noon() policy.Facts {
 	return policy.Facts{
 		InputLength: 100, InputTokens: 25, TaskType: "simple", Model: "qwen-3-32b", RequestedModel: "big", User: "ann", Kind: jeantrail.KindText,
-		Hour: 12, Weekday: 3, HasBudget: true, BudgetUsedPercent: 80, Metadata: map[string]string{"project": "shop", "empty": ""},
+		Hour: 12, Weekday: 3, HasBudget: true, BudgetUsedPercent: 80, TokensPerSecond: 9, Measured: true, Metadata: map[string]string{"project": "shop", "empty": ""},
 	}
 }
 
@@ -184,6 +184,7 @@ func TestConditions(t *testing.T) {
 		{`{"input_tokens": "<26"}`, yes, "25"}, {`{"input_tokens": "<25"}`, no, "25"},
 		{`{"budget_used_percent": ">=80"}`, yes, "80"}, {`{"budget_used_percent": ">80"}`, no, "80"},
 		{`{"budget_short": false}`, yes, "false"}, {`{"budget_short": true}`, no, "false"},
+		{`{"tokens_per_second": "<10"}`, yes, "9"}, {`{"tokens_per_second": ">=10"}`, no, "9"}, {`{"tokens_per_second": "9..20"}`, yes, "9"},
 		{`{"task_type": "simple"}`, yes, "simple"}, {`{"task_type": ["code", "simple"]}`, yes, "simple"}, {`{"task_type": "Simple"}`, no, "simple"},
 		{`{"user": "ann"}`, yes, "ann"}, {`{"user": ["bob", "cid"]}`, no, "ann"},
 		{`{"kind": "text"}`, yes, "text"}, {`{"kind": ["image", "speak"]}`, no, "text"},
@@ -225,6 +226,8 @@ func TestConditionsOnBareFacts(t *testing.T) {
 	}{
 		{`{"budget_used_percent": ">=0"}`, policy.Facts{BudgetUsedPercent: 90}, false, "no budget"},
 		{`{"budget_used_percent": "!=50"}`, policy.Facts{}, false, "no budget"},
+		{`{"tokens_per_second": "<10"}`, policy.Facts{}, false, "not measured"},
+		{`{"tokens_per_second": "<10"}`, policy.Facts{TokensPerSecond: 5}, false, "not measured"},
 		{`{"budget_short": false}`, policy.Facts{}, true, "false"},
 		{`{"budget_short": true}`, policy.Facts{HasBudget: true, BudgetShort: true}, true, "true"},
 		{`{"metadata": {"a": "*"}}`, policy.Facts{}, false, "absent"},
