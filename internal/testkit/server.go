@@ -173,7 +173,8 @@ func (s *Server) serve(now *run, w http.ResponseWriter, r *http.Request) {
 	call := s.record(r, body)
 	unwatch := context.AfterFunc(r.Context(), func() { s.leave(now, call) })
 	defer func() {
-		if !unwatch() {
+		// A handler may wake before the watch does and take it away unused.
+		if !unwatch() || r.Context().Err() != nil {
 			s.leave(now, call)
 		}
 		s.update(func() { call.end(time.Now()) })
