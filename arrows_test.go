@@ -122,6 +122,7 @@ func arrows() []arrow {
 		{from: folder("llama"), to: []string{"engine", "gateway", "server", "store", "media", "registry", "cmd", "net/http", "database/sql"},
 			why: "the wall to C is thin"},
 		{from: except("internal/testkit"), to: []string{"internal/testkit"}, why: "doubles are for tests"},
+		{from: except("internal/golden"), to: []string{"internal/golden"}, why: "golden files are for tests"},
 		{from: except("cmd"), to: []string{"cmd"}, why: "the wiring is on top"},
 	}
 }

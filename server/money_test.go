@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/internal/golden"
 )
 
 // goldenJSON holds an answer's body against a file, laid out to be read.
@@ -21,7 +22,7 @@ func goldenJSON(t *testing.T, name string, body []byte) {
 		t.Fatalf("%s: %v", body, err)
 	}
 	out.WriteByte('\n')
-	golden(t, name, out.Bytes())
+	golden.Check(t, name, out.Bytes())
 }
 
 func day(d int) time.Time { return time.Date(2026, 1, d, 0, 0, 0, 0, time.UTC) }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -24,37 +23,9 @@ type wireInputs map[string]any // string, json.Number, bool or *fileInput
 
 // UnmarshalJSON reads an object of strings, numbers, true and false, and files
 // that jobs made. A name that comes twice is refused.
-func (in *wireInputs) UnmarshalJSON(data []byte) error {
-	*in = nil
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	opening, err := dec.Token()
-	if err != nil || opening == nil {
-		return err
-	}
-	if opening != json.Delim('{') {
-		return jeantrail.Errorf(jeantrail.CodeInvalid, "input_data must be an object")
-	}
-	values := wireInputs{}
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		name, _ := token.(string)
-		if _, twice := values[name]; twice {
-			return jeantrail.Errorf(jeantrail.CodeInvalid, "the input %q is given twice", name).WithHint("Send it once.")
-		}
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			return err
-		}
-		if values[name], err = inputValue(name, raw); err != nil {
-			return err
-		}
-	}
-	*in = values
-	return nil
+func (in *wireInputs) UnmarshalJSON(data []byte) (err error) {
+	*in, err = namedValues(data, "input_data", "input", inputValue)
+	return err
 }
 
 func inputValue(name string, raw json.RawMessage) (any, error) {
@@ -62,19 +33,12 @@ func inputValue(name string, raw json.RawMessage) (any, error) {
 		file := new(fileInput)
 		return file, json.Unmarshal(raw, file)
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	value, err := dec.Token()
-	if err != nil {
-		return nil, err
+	value, plain, err := plainValue(raw)
+	if err != nil || plain {
+		return value, err
 	}
-	switch value.(type) {
-	case string, json.Number, bool:
-		return value, nil
-	default:
-		return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "the input %q is neither a string nor a number, true, false or a file", name).
-			WithHint("Leave it out to have its default.")
-	}
+	return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "the input %q is neither a string nor a number, true, false or a file", name).
+		WithHint("Leave it out to have its default.")
 }
 
 // Schema implements huma.SchemaProvider.

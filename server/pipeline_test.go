@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/internal/golden"
 )
 
 // aPipeline is what a workflow of three stages gave.
@@ -61,9 +62,9 @@ func filesScript(j *fakeJob) {
 // What is on the wire is written down, so that a change of it is seen.
 func TestMediaStreams(t *testing.T) {
 	s := newTestServer(t, Options{Road: newFakeRoad(pipelineScript)})
-	golden(t, "pipeline.golden", call(s, "POST", "/pipeline/process", `{"workflow":"text_to_image","input_data":{"prompt":"x"},"stream":true}`).Body.Bytes())
+	golden.Check(t, "pipeline.golden", call(s, "POST", "/pipeline/process", `{"workflow":"text_to_image","input_data":{"prompt":"x"},"stream":true}`).Body.Bytes())
 	s = newTestServer(t, Options{Road: newFakeRoad(filesScript)})
-	golden(t, "artifacts.golden", call(s, "POST", "/generate-image", `{"prompt":"x","stream":true}`).Body.Bytes())
+	golden.Check(t, "artifacts.golden", call(s, "POST", "/generate-image", `{"prompt":"x","stream":true}`).Body.Bytes())
 }
 
 func TestPipelineAnswer(t *testing.T) {
@@ -197,7 +198,7 @@ func TestPipelineEstimate(t *testing.T) {
 	}
 	s := newTestServer(t, Options{Road: road})
 	w := call(s, "POST", "/pipeline/estimate", `{"workflow":"multimodal_analysis","user_id":"user123","input_data":{"text":"t","image_base64":"`+inBase64Text(aPNG())+`"}}`)
-	golden(t, "estimate.golden", w.Body.Bytes())
+	golden.Check(t, "estimate.golden", w.Body.Bytes())
 	if got := road.estimated; got.UserID != "user123" || got.Kind != jeantrail.KindPipeline || len(got.Files()) != 1 || len(road.submitted) != 0 {
 		t.Errorf("it was asked for %+v", got)
 	}
@@ -209,7 +210,7 @@ func TestWorkflows(t *testing.T) {
 	workflows := newFakeWorkflows()
 	s := newTestServer(t, Options{Workflows: workflows})
 	w := call(s, "GET", "/workflows", "")
-	golden(t, "workflows.golden", w.Body.Bytes())
+	golden.Check(t, "workflows.golden", w.Body.Bytes())
 	if m := decoded(t, call(s, "GET", "/workflows/multimodal_analysis", "")); m["source"] != "name: multimodal_analysis\n" {
 		t.Errorf("the workflow is %v", m)
 	}

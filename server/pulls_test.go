@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/internal/golden"
 )
 
 const aSHA256 = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -211,7 +212,7 @@ func TestPullStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "pull.golden", []byte(seen+string(rest)))
+		golden.Check(t, "pull.golden", []byte(seen+string(rest)))
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/internal/golden"
 )
 
 func TestRegistry(t *testing.T) {
@@ -18,7 +19,7 @@ func TestRegistry(t *testing.T) {
 		Recent:  []jeantrail.MemoryDecision{{At: epoch(), For: "sdxl", Need: 7 << 30, Did: "unloaded qwen3-8b", Reason: "it was idle"}},
 	}}
 	s := newTestServer(t, Options{Fleet: fleet, RemoteWorkersAllowed: true})
-	golden(t, "registry.golden", call(s, "GET", "/registry", "").Body.Bytes())
+	golden.Check(t, "registry.golden", call(s, "GET", "/registry", "").Body.Bytes())
 
 	fleet.history = []jeantrail.Probe{{At: epoch(), Worker: "sdxl", Status: jeantrail.WorkerReady, Latency: time.Millisecond, Model: "sd_xl_base", Version: "1"}, {At: epoch(), Status: jeantrail.WorkerDown, Problem: "refused"}}
 	m := decoded(t, call(s, "GET", "/registry/sd-xl/history?limit=7", ""))

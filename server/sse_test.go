@@ -4,38 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; got\n%s", name, got)
-	}
-}
 
 func TestStreamGolden(t *testing.T) {
 	s := newTestServer(t, Options{})
@@ -43,7 +22,7 @@ func TestStreamGolden(t *testing.T) {
 	if w.Code != 200 || w.Header().Get("Content-Type") != "text/event-stream" || !w.Flushed {
 		t.Fatalf("status %d, header %v, flushed %v", w.Code, w.Header(), w.Flushed)
 	}
-	golden(t, "stream.golden", w.Body.Bytes())
+	golden.Check(t, "stream.golden", w.Body.Bytes())
 }
 
 func TestStreamOfOtherEnds(t *testing.T) {
@@ -52,7 +31,7 @@ func TestStreamOfOtherEnds(t *testing.T) {
 		j.end(jeantrail.StateInterrupted, &jeantrail.Result{Model: "builtin", Text: "half", FinishReason: jeantrail.FinishCancelled},
 			jeantrail.Errorf(jeantrail.CodeShuttingDown, "the program was stopped").WithNumber("seconds", 5))
 	})})
-	golden(t, "interrupted.golden", call(s, "POST", "/generate", `{"prompt":"x","stream":true}`).Body.Bytes())
+	golden.Check(t, "interrupted.golden", call(s, "POST", "/generate", `{"prompt":"x","stream":true}`).Body.Bytes())
 }
 
 // An alert is an event of the job that raised it, and the result says what the
@@ -70,7 +49,7 @@ func TestStreamAlertGolden(t *testing.T) {
 			Energy: jeantrail.Energy{Measured: true, Source: "rapl", Millijoule: 1500, Price: 3},
 		}, nil)
 	})})
-	golden(t, "alert.golden", call(s, "POST", "/generate", `{"prompt":"x","stream":true}`).Body.Bytes())
+	golden.Check(t, "alert.golden", call(s, "POST", "/generate", `{"prompt":"x","stream":true}`).Body.Bytes())
 }
 
 func TestEnergy(t *testing.T) {

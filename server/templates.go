@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 
@@ -17,42 +16,20 @@ type wireVariables map[string]any
 // UnmarshalJSON reads an object of strings, numbers, true and false; null is
 // none at all. A name that comes twice is refused.
 func (v *wireVariables) UnmarshalJSON(data []byte) error {
-	*v = nil
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	opening, err := dec.Token()
-	if err != nil || opening == nil {
-		return err
-	}
-	if opening != json.Delim('{') {
-		return jeantrail.Errorf(jeantrail.CodeInvalid, "variables must be an object")
-	}
-	values := wireVariables{}
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		name, _ := token.(string)
-		if _, twice := values[name]; twice {
-			return jeantrail.Errorf(jeantrail.CodeInvalid, "the variable %q is given twice", name).WithHint("Send it once.")
-		}
-		value, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		switch value.(type) {
-		case string, json.Number, bool:
-			values[name] = value
-		default:
-			return jeantrail.Errorf(jeantrail.CodeInvalid, "the variable %q is neither a string nor a number, true or false", name).
-				WithHint("Leave it out to have its default.")
-		}
-	}
-	if len(values) > 0 {
+	values, err := namedValues(data, "variables", "variable", variableValue)
+	if *v = nil; len(values) > 0 {
 		*v = values
 	}
-	return nil
+	return err
+}
+
+func variableValue(name string, raw json.RawMessage) (any, error) {
+	value, plain, err := plainValue(raw)
+	if err != nil || plain {
+		return value, err
+	}
+	return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "the variable %q is neither a string nor a number, true or false", name).
+		WithHint("Leave it out to have its default.")
 }
 
 // Schema implements huma.SchemaProvider.

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,27 +15,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden holds output against a file of testdata.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; got\n%s", name, got)
-	}
-}
 
 // someDays are January, with days without a job and one that was free.
 func someDays() *costReport {
@@ -69,7 +47,7 @@ func TestCostTable(t *testing.T) {
 	report.Rows[1].Amount = 1
 	var wide, narrow bytes.Buffer
 	printCosts(&wide, report, 100)
-	golden(t, "cost-table.golden", wide.Bytes())
+	golden.Check(t, "cost-table.golden", wide.Bytes())
 	printCosts(&narrow, report, 20)
 	for line := range strings.Lines(wide.String()) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
@@ -187,7 +165,7 @@ func TestDayChart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "cost-chart.svg", chart)
+	golden.Check(t, "cost-chart.svg", chart)
 	charts := map[string][]byte{"january": chart}
 	for name, rows := range map[string][]costRow{
 		"one day": {{Key: "2026-01-01", Requests: 1, Amount: 5}}, "a free day": {{Key: "2026-01-01"}}, "all that can be": {{Key: "2026-01-01", Amount: jeantrail.MaxMoney}},

@@ -79,17 +79,7 @@ func (s *sampling) request(cmd *cobra.Command, a []string) (map[string]any, erro
 		return nil, err
 	}
 	body := s.body(cmd)
-	if err := s.filling.into(body); err != nil {
-		return nil, err
-	}
-	prompt, err := promptText(cmd.InOrStdin(), a)
-	if err != nil {
-		return nil, err
-	}
-	if len(a) > 0 {
-		body["prompt"] = prompt
-	}
-	return body, nil
+	return s.filling.intoWith(cmd, a, body, "prompt")
 }
 
 func newGenerateCommand(o *options) *cobra.Command {

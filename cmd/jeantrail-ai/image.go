@@ -50,17 +50,7 @@ func (p *picture) request(cmd *cobra.Command, a []string) (map[string]any, error
 			body[field.name] = field.value
 		}
 	}
-	if err := p.filling.into(body); err != nil {
-		return nil, err
-	}
-	prompt, err := promptText(cmd.InOrStdin(), a)
-	if err != nil {
-		return nil, err
-	}
-	if len(a) > 0 {
-		body["prompt"] = prompt
-	}
-	return body, nil
+	return p.filling.intoWith(cmd, a, body, "prompt")
 }
 
 func newImageCommand(o *options) *cobra.Command {
@@ -103,20 +93,5 @@ func (p *picture) run(cmd *cobra.Command, o *options, s *Session, body map[strin
 	if err := s.stream(cmd.Context(), http.MethodPost, "/generate-image", body, f.event); err != nil {
 		return err
 	}
-	paths, err := p.fetchAll(cmd.Context(), s, &f.answer)
-	if err != nil {
-		return err
-	}
-	if o.json {
-		whole, err := f.withFiles(paths)
-		if err != nil {
-			return err
-		}
-		return printJSON(cmd.OutOrStdout(), whole)
-	}
-	for i, path := range paths {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", path, f.answer.Artifacts[i].about())
-	}
-	f.summary(fmt.Sprintf("%d of %d images", len(paths), max(p.n, 1)))
-	return nil
+	return p.deliver(cmd, o, s, f, fmt.Sprintf("%d of %d images", len(f.answer.Artifacts), max(p.n, 1)))
 }

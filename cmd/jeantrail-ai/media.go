@@ -225,6 +225,26 @@ func (q *asking) fetchAll(ctx context.Context, s *Session, a *wireAnswer) (paths
 	return paths, nil
 }
 
+// deliver writes every artifact of a job that ended, and says what there is.
+func (q *asking) deliver(cmd *cobra.Command, o *options, s *Session, f *follower, what string) error {
+	paths, err := q.fetchAll(cmd.Context(), s, &f.answer)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		whole, err := f.withFiles(paths)
+		if err != nil {
+			return err
+		}
+		return printJSON(cmd.OutOrStdout(), whole)
+	}
+	for i, path := range paths {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", path, f.answer.Artifacts[i].about())
+	}
+	f.summary(what)
+	return nil
+}
+
 // stillThere adds to an error that what was paid for is not lost.
 func stillThere(err error, job string, index int) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) {

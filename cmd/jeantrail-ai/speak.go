@@ -40,17 +40,7 @@ func (p *speech) request(cmd *cobra.Command, a []string) (map[string]any, error)
 			body[flag] = field
 		}
 	}
-	if err := p.filling.into(body); err != nil {
-		return nil, err
-	}
-	text, err := promptText(cmd.InOrStdin(), a)
-	if err != nil {
-		return nil, err
-	}
-	if len(a) > 0 {
-		body["text"] = text
-	}
-	return body, nil
+	return p.filling.intoWith(cmd, a, body, "text")
 }
 
 // toStdout reports whether the sound goes down a pipe.
@@ -124,20 +114,5 @@ func (p *speech) run(cmd *cobra.Command, o *options, s *Session, body map[string
 		f.summary(sound.about())
 		return nil
 	}
-	paths, err := p.fetchAll(cmd.Context(), s, &f.answer)
-	if err != nil {
-		return err
-	}
-	if o.json {
-		whole, err := f.withFiles(paths)
-		if err != nil {
-			return err
-		}
-		return printJSON(cmd.OutOrStdout(), whole)
-	}
-	for i, path := range paths {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", path, f.answer.Artifacts[i].about())
-	}
-	f.summary(sound.about())
-	return nil
+	return p.deliver(cmd, o, s, f, sound.about())
 }

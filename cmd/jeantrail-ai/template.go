@@ -63,6 +63,22 @@ func (f *filling) into(body map[string]any) error {
 	return nil
 }
 
+// intoWith does the same, with the text of the arguments as that field: the prompt,
+// or what fills the template's main variable.
+func (f *filling) intoWith(cmd *cobra.Command, a []string, body map[string]any, field string) (map[string]any, error) {
+	if err := f.into(body); err != nil {
+		return nil, err
+	}
+	text, err := promptText(cmd.InOrStdin(), a)
+	if err != nil {
+		return nil, err
+	}
+	if len(a) > 0 {
+		body[field] = text
+	}
+	return body, nil
+}
+
 // variables reads the --var flags.
 func (f *filling) variables() (map[string]any, error) {
 	variables := make(map[string]any, len(f.vars))

@@ -3,35 +3,14 @@ package prompt_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/gateway/prompt"
+	"github.com/jeantrail/jeantrail-ai/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; run with -update if that is right\n%s", name, got)
-	}
-}
 
 // decode reads variables as the front end does.
 func decode(t testing.TB, text string) map[string]any {
@@ -92,7 +71,7 @@ func TestBuiltinTemplates(t *testing.T) {
 			}
 			fmt.Fprintf(&out, "--- prompt of %s\n%s\n", variables, r.Prompt)
 		}
-		golden(t, template.Name+".golden", out.Bytes())
+		golden.Check(t, template.Name+".golden", out.Bytes())
 	}
 }
 

@@ -1,7 +1,6 @@
 package workflow_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -10,9 +9,8 @@ import (
 	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/gateway/prompt"
 	"github.com/jeantrail/jeantrail-ai/gateway/workflow"
+	"github.com/jeantrail/jeantrail-ai/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // Everything that is wrong is told at once, by line.
 func TestManyMistakes(t *testing.T) {
@@ -22,18 +20,7 @@ func TestManyMistakes(t *testing.T) {
 	}
 	_, err = workflow.New(workflow.Options{Files: mapFS(map[string]string{"many.yaml": string(data)})})
 	got := jeantrail.AsError(err).Message + "\n"
-	if *update {
-		if err := os.WriteFile("testdata/many.golden", []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile("testdata/many.golden")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
+	golden.Check(t, "many.golden", []byte(got))
 }
 
 // full uses every part of a workflow.
