@@ -79,10 +79,18 @@ func TestCheckCPU(t *testing.T) {
 		t.Errorf("the hint is the build that does not run: %v", err)
 	}
 	for _, name := range []string{"sse", "sse2", "sse3", "ssse3", "sse4_2", "popcnt", "avx", "f16c", "lzcnt", "movbe", "bmi2", "avx512f", "avx512bw",
-		"avx512bf16", "avx512vnni", "avx512vbmi", "avx512vpopcntdq", "avx512bitalg", "avx512ifma", "avxvnni", "gfni", "vaes", "vpclmulqdq", "amx_int8", "arm_feature_dotprod"} {
-		if len(missingFeatures(name, only())) != 1 {
+		"avx512bf16", "avx512vnni", "avx512vbmi", "avx512vpopcntdq", "avx512bitalg", "avx512ifma", "avxvnni", "gfni", "vaes", "vpclmulqdq", "amx_int8"} {
+		if len(missingFeatures("amd64", name, only())) != 1 {
 			t.Errorf("%s is not known, so it is never checked", name)
 		}
+	}
+	// Names such as compilers define for armv8.2-a with dotprod and fp16.
+	const arm = "aes,atomics,clz,crc32,dotprod,fma,fp16_vector_arithmetic,idiv,neon,numeric_maxmin,qrdmx,sha2,unaligned"
+	if missing := missingFeatures("arm64", arm, only(cpuid.AESARM, cpuid.ATOMICS, cpuid.CRC32, cpuid.ASIMDDP, cpuid.ASIMDHP, cpuid.ASIMD, cpuid.ASIMDRDM, cpuid.SHA2)); len(missing) > 0 {
+		t.Errorf("an ARM that has all lacks %v", missing)
+	}
+	if missing := missingFeatures("arm64", arm, only(cpuid.ASIMD)); !slices.Contains(missing, "dotprod") {
+		t.Errorf("an ARM without the dot product lacks only %v", missing)
 	}
 }
 
