@@ -67,6 +67,8 @@ func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
 	final := t.job
 	final.State, final.StartedAt, final.FinishedAt = state, t.startedAt(), now
 	final.LastSeq, final.Result, final.Err = terminal.Seq, result, failure
+	// Before anybody can see the end: who then reads the metrics finds it there.
+	g.opts.Observer.JobFinished(&final)
 	t.feed.finish()
 	g.leave(t)
 	t.close(&final, nil)
@@ -74,7 +76,6 @@ func (g *Gateway) settle(s *sink, result *jeantrail.Result, err error) {
 		// The caller is told no more than the code; the cause must not be lost.
 		g.opts.Logger.Error("job failed", slog.String("job", final.ID), slog.Any("error", failure))
 	}
-	g.opts.Observer.JobFinished(&final)
 	g.raised(settled.Alerts)
 	if settlement.CacheKey != nil {
 		g.trim.filed(g, int64(len(result.Text)+len(result.Reasoning)))
