@@ -9,7 +9,7 @@ type Token = int32
 // the KV cache. engine/native satisfies it with llama.cpp; tests with a script.
 //
 // Unless a method says otherwise it may be called by one goroutine only, the
-// engine's loop, which stays on one OS thread for its life.
+// engine's loop.
 type Decoder interface {
 	// Info describes the loaded model and context. Any goroutine.
 	Info() Info
@@ -54,6 +54,17 @@ type Decoder interface {
 	Close() error
 }
 
+// Rester is a Decoder that keeps compute threads for the goroutine of Step, which
+// may have to give them up for another decoder.
+type Rester interface {
+	// Rest says that there is nothing to step; over, that there never will be
+	// again. From the goroutine of Step.
+	Rest(over bool)
+	// OnCrowded names what to call, from any goroutine, when Rest is wanted though
+	// the loop may be asleep.
+	OnCrowded(wake func())
+}
+
 // Info describes a decoder.
 type Info struct {
 	Model           string // the model's own name, from its metadata
@@ -75,6 +86,8 @@ type Info struct {
 	ModelBytes      int64 // weights
 	ProjectorBytes  int64 // weights of what encodes images
 	KVBytes         int64 // KV cache
+	ComputeBytes    int64 // scratch space of a step
+	CopiedBytes     int64 // of the weights, those that are kept in another layout than the file's
 }
 
 // Vocab turns text to tokens and back.

@@ -21,6 +21,7 @@ type Engine struct {
 	opts   Options
 	info   Info
 	vocab  *vocabulary
+	shelf  Shelf // nil: what leaves the KV cache is gone
 
 	wakeup chan struct{} // capacity 1: the loop has something to look at
 	done   chan struct{} // closed when the loop has ended
@@ -29,11 +30,17 @@ type Engine struct {
 	pictures chan struct{}  // holds a token for each image that is in memory
 	encoders sync.WaitGroup // the goroutine that encodes an image
 
+	reading chan struct{}  // holds a token while a state is read from the disk
+	readers sync.WaitGroup // the goroutines that read, or wait to
+
 	mu        sync.Mutex
-	inbox     []*sequence // submitted, not seen by the loop
-	cancels   []*sequence // cancelled, not seen by the loop
-	seen      *encoding   // an image that was encoded, not seen by the loop
-	jobs      int         // in the engine: inbox, queue and slots
+	inbox     []*sequence     // submitted, not seen by the loop
+	cancels   []*sequence     // cancelled, not seen by the loop
+	seen      *encoding       // an image that was encoded, not seen by the loop
+	fetched   []fetched       // states that were read, not seen by the loop
+	demotions []*demotion     // not seen by the loop
+	stopCtx   context.Context // of the first Stop
+	jobs      int             // in the engine: inbox, queue and slots
 	nextID    uint64
 	step      uint64 // number of the running step
 	abortable bool   // a step runs in which nobody decodes
@@ -63,6 +70,11 @@ func New(dec Decoder, opts Options) (*Engine, error) {
 		dec: dec, opts: opts, info: info, vocab: newVocabulary(dec.Vocab()),
 		wakeup: make(chan struct{}, 1), done: make(chan struct{}),
 		sched: newScheduler(info, opts), pictures: make(chan struct{}, maxPictures),
+		reading: make(chan struct{}, 1),
+	}
+	if opts.Prefixes != nil {
+		e.shelf = opts.Prefixes.Shelf(e.identityOfState)
+		e.sched.shelf = e.shelf
 	}
 	if info.Vision {
 		var ok bool
@@ -82,17 +94,25 @@ func (e *Engine) Start() error {
 		return errors.New("start engine: it was started or stopped before")
 	}
 	e.started = true
+	if r, ok := e.dec.(Rester); ok {
+		r.OnCrowded(e.wake)
+	}
 	go e.loop()
 	return nil
 }
 
 // Stop takes no more jobs, lets those that are there finish until ctx ends, and
-// then cancels them with code shutting_down. When it returns, the loop has
-// ended and the decoder is not in use. It may be called again.
+// then cancels them with code shutting_down. What is left of ctx is used to save
+// cached prefixes. When it returns, the loop has ended and the decoder is not in
+// use. It may be called again.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.mu.Lock()
 	if !e.started && !e.stopping {
 		close(e.done)
+		e.closeShelf()
+	}
+	if !e.stopping {
+		e.stopCtx = ctx
 	}
 	e.stopping = true
 	e.mu.Unlock()

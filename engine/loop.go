@@ -2,37 +2,42 @@ package engine
 
 import (
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
 )
 
-// loop is the engine's goroutine: take what came in, plan, step, hand out. It
-// stays on its thread for life, because OpenMP keeps a pool of workers for each
-// thread that ever computed, and it is never unlocked, so that the thread ends
-// with it.
+// loop is the engine's goroutine: take what came in, plan, step, hand out. It is
+// the decoder that keeps it on one thread, if it has to.
 func (e *Engine) loop() {
-	runtime.LockOSThread()
 	defer close(e.done)
+	defer e.rest(true)
 	defer e.publish()
+	defer e.closeShelf()
 	defer e.encoders.Wait()
+	defer e.readers.Wait()
 	defer e.survive()
 	for {
-		over := e.drain()
+		over, err := e.drain()
+		if err != nil {
+			e.fail(err)
+			return
+		}
 		if over {
+			e.settle()
 			return
 		}
 		e.pause()
 		b := e.sched.plan()
 		e.publish()
 		e.see(b.wanted)
-		if b.rows() == 0 && len(b.ops) == 0 {
+		e.fetch(b)
+		if b.empty() {
 			e.wait()
 			continue
 		}
-		if err := e.runStep(b); err != nil {
+		if err := e.work(b); err != nil {
 			e.fail(err)
 			return
 		}
@@ -48,11 +53,11 @@ func (e *Engine) survive() {
 }
 
 // drain takes in what other goroutines left, and reports whether the engine is
-// to end.
-func (e *Engine) drain() (over bool) {
+// to end. An error means that the decoder cannot go on.
+func (e *Engine) drain() (over bool, err error) {
 	e.mu.Lock()
-	inbox, cancels, seen := e.inbox, e.cancels, e.seen
-	e.inbox, e.cancels, e.seen = nil, nil, nil
+	inbox, cancels, seen, fetched, demotions := e.inbox, e.cancels, e.seen, e.fetched, e.demotions
+	e.inbox, e.cancels, e.seen, e.fetched, e.demotions = nil, nil, nil, nil, nil
 	killed, stopping := e.killed, e.stopping
 	e.mu.Unlock()
 
@@ -62,13 +67,21 @@ func (e *Engine) drain() (over bool) {
 	if seen != nil {
 		e.takeIn(seen)
 	}
+	for _, f := range fetched {
+		e.takeFetched(f)
+	}
 	for _, q := range cancels {
 		e.end(q, jeantrail.FinishCancelled, *q.cause.Load())
 	}
 	if killed {
 		e.endAll(jeantrail.FinishCancelled, jeantrail.Errorf(jeantrail.CodeShuttingDown, "the program is stopping"))
 	}
-	return stopping && e.idle()
+	for _, d := range demotions {
+		if err := e.demote(d); err != nil {
+			return false, err
+		}
+	}
+	return stopping && e.idle(), nil
 }
 
 // idle reports whether no job is left. A job that was submitted before Stop is
@@ -119,10 +132,31 @@ func (e *Engine) wait() {
 		defer t.Stop()
 		timeout = t.C
 	}
+	e.rest(false)
 	select {
 	case <-e.wakeup:
 	case <-timeout:
 	}
+}
+
+// rest tells a decoder that wants to know that there is nothing to step, or over,
+// never will be.
+func (e *Engine) rest(over bool) {
+	if r, ok := e.dec.(Rester); ok {
+		r.Rest(over)
+	}
+}
+
+// work carries out one batch: what it drops is saved before the step, and what
+// was emptied is filled after it.
+func (e *Engine) work(b *batch) error {
+	e.save(b)
+	if b.rows() > 0 || len(b.ops) > 0 {
+		if err := e.runStep(b); err != nil {
+			return err
+		}
+	}
+	return e.load(b)
 }
 
 // runStep runs one batch and hands out what came of it. An error means that
@@ -299,6 +333,7 @@ func (e *Engine) end(q *sequence, reason jeantrail.FinishReason, err error) {
 		q.out.flush(0)
 	}
 	now := time.Now()
+	e.unfetch(q)
 	e.sched.leave(q)
 	e.unsee(q)
 	e.mu.Lock()

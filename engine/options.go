@@ -13,6 +13,8 @@ type Options struct {
 	// Projector says in the same way what reads images for the model. Without it
 	// results about images have no fingerprint.
 	Projector func() string
+	// Prefixes keeps what leaves the KV cache; nil: it is gone.
+	Prefixes Prefixes
 	// Files opens the images of requests; nil: there are none.
 	Files Files
 	// MaxPixels is the most that an image may have. 0 means 32 Mi (2 to the 25th).

@@ -25,6 +25,9 @@ type batch struct {
 	begun   []*sequence // whose first span this is
 	image   bool        // the one span is an image
 	wanted  []wanted    // images to encode meanwhile, the first one first
+	saves   []save      // states to save before anything else
+	loads   []*sequence // whose state is to be loaded after everything else
+	fetches []*sequence // whose state is to be read from the disk meanwhile
 	decode  int         // rows of sequences that are decoding
 	prefill int         // rows of prompts
 }
@@ -37,10 +40,14 @@ type wanted struct {
 
 func (b *batch) reset() {
 	b.ops, b.spans, b.seqs, b.begun, b.wanted = b.ops[:0], b.spans[:0], b.seqs[:0], b.begun[:0], b.wanted[:0]
+	b.saves, b.loads, b.fetches = b.saves[:0], b.loads[:0], b.fetches[:0]
 	b.decode, b.prefill, b.image = 0, 0, false
 }
 
 func (b *batch) rows() int { return b.decode + b.prefill }
+
+// empty reports whether there is nothing to do for the decoder.
+func (b *batch) empty() bool { return b.rows() == 0 && len(b.ops) == 0 && len(b.loads) == 0 }
 
 // scheduler decides. It does no I/O, reads no clock and starts nothing: what it
 // plans depends on the calls made to it alone, which is what the traces in
@@ -52,6 +59,7 @@ type scheduler struct {
 
 	slots   []slot
 	cells   *cellLedger
+	shelf   Shelf // nil: what leaves the cache is gone
 	queue   queue
 	running []*sequence // that have a slot, in the order in which they got it
 	batch   batch
@@ -61,6 +69,7 @@ type scheduler struct {
 	imageLast bool    // the last step was an image's
 	rate      float64 // prompt tokens per second, measured; 0 is not known yet
 	decodeSec float64 // seconds of a step that only decodes, measured
+	perToken  float64 // bytes of a saved state, for each token; 0 is not known yet
 
 	stats Stats // the counters that the scheduler knows
 }
@@ -83,6 +92,7 @@ func newScheduler(info Info, o Options) *scheduler {
 func (s *scheduler) plan() *batch {
 	s.tick++
 	s.batch.reset()
+	s.arrive()
 	s.admit()
 	s.follow()
 	s.rewind()
@@ -135,16 +145,23 @@ func (s *scheduler) fits(q *sequence) bool {
 	if !s.info.Unified || len(s.running) == 0 {
 		return true
 	}
-	promised := 0
+	need := len(q.tokens) - s.sharedLive(q) + q.growth()
+	return s.cells.live+s.promised(nil)+need <= s.cells.limit
+}
+
+// promised is how many cells those that run will still take, but for one of them.
+func (s *scheduler) promised(but *sequence) (cells int) {
 	for _, r := range s.running {
+		if r == but {
+			continue
+		}
 		n := r.pending()
 		if r.leader != nil {
 			n = min(n, len(r.tokens)-r.waitLen)
 		}
-		promised += n + r.growth()
+		cells += n + r.growth()
 	}
-	need := len(q.tokens) - s.sharedLive(q) + q.growth()
-	return s.cells.live+promised+need <= s.cells.limit
+	return cells
 }
 
 // rewind drops the last token of sequences that have every token in the cache
@@ -211,7 +228,7 @@ func (s *scheduler) planPrefill() {
 func (s *scheduler) prefilling() []*sequence {
 	s.order = s.order[:0]
 	for _, q := range s.running {
-		if q.leader == nil && !q.paused && !q.decoding() && q.pending() > 0 {
+		if q.leader == nil && !q.paused && !q.coming() && !q.decoding() && q.pending() > 0 {
 			s.order = append(s.order, q)
 		}
 	}
@@ -256,6 +273,7 @@ func (s *scheduler) add(q *sequence, n int) {
 	if !q.begun {
 		q.begun, q.cached = true, at
 		q.done = max(q.done, at)
+		s.stats.hit(q.tier, at)
 		s.batch.begun = append(s.batch.begun, q)
 	}
 	s.batch.spans = append(s.batch.spans, Span{
@@ -280,7 +298,7 @@ func (s *scheduler) sortSpans() {
 // stuck reports whether somebody could go on if there were room.
 func (s *scheduler) stuck() bool {
 	for _, q := range s.running {
-		if !q.paused && q.leader == nil && !q.awaiting() {
+		if !q.paused && q.leader == nil && !q.coming() && !q.awaiting() {
 			return true
 		}
 	}

@@ -17,7 +17,11 @@ var update = flag.Bool("update", false, "write the traces in testdata/plans anew
 // TestPlanTraces runs the scripts in testdata/plans and compares what is
 // planned with what they say.
 //
-//	engine ctx=N seqs=N batch=N [separate] [rate=N] [decode=MS]
+//	engine ctx=N seqs=N batch=N [separate] [rate=N] [decode=MS] [shelf]
+//	kept ram|disk prompt=a*300
+//	                   a state that is kept; so are those that a plan saves
+//	read NAME|unreadable NAME
+//	                   what it waits for came from the disk, or did not
 //	submit NAME [class=N] [at=SECONDS] [max=N] prompt=a*40+@cat*50/4+b*10
 //	                   an image after @: its name, rows and, if fewer, positions
 //	encoded cat        its rows are there
@@ -67,7 +71,29 @@ type trace struct {
 	out    strings.Builder
 	byName map[string]*sequence
 	names  map[*sequence]string
+	shelf  *traceShelf
 }
+
+// traceShelf keeps everything, and forgets nothing.
+type traceShelf struct {
+	Shelf // the scheduler uses no more than the two below
+	kept  []Prefix
+}
+
+func (h *traceShelf) Find(tokens []Token) (ram, disk Prefix) {
+	for _, p := range h.kept {
+		p.Common = commonPrefix(&history{tokens: p.Tokens}, &history{tokens: tokens})
+		switch {
+		case p.Tier == TierRAM && p.Common > ram.Common:
+			ram = p
+		case p.Tier == TierDisk && p.Common > disk.Common:
+			disk = p
+		}
+	}
+	return ram, disk
+}
+
+func (h *traceShelf) Admit(int64) bool { return true }
 
 func (tr *trace) command(words []string) error {
 	if len(words) == 0 || strings.HasPrefix(words[0], "#") {
@@ -93,6 +119,10 @@ func (tr *trace) command(words []string) error {
 			info.NCtxSeq /= info.NSeqMax
 		}
 		tr.s = newScheduler(info, Options{}.withDefaults())
+		if _, shelf := args["shelf"]; shelf {
+			tr.shelf = &traceShelf{}
+			tr.s.shelf = tr.shelf
+		}
 		tr.s.rate, tr.s.decodeSec = float64(number("rate", 1000)), float64(number("decode", 20))/1000
 	case "submit":
 		tr.submit(words[1], args["prompt"], number("class", 0), number("at", 0), number("max", 1000))
@@ -118,6 +148,20 @@ func (tr *trace) command(words []string) error {
 					tr.s.encoded(words[1], []ImageRows{{NRows: i.rows, NPos: i.positions}})
 				}
 			}
+		}
+	case "kept":
+		tier := TierRAM
+		if words[1] == "disk" {
+			tier = TierDisk
+		}
+		var h history
+		tr.history(&h, args["prompt"])
+		tr.shelf.kept = append(tr.shelf.kept, Prefix{Tier: tier, Tokens: h.tokens, Bytes: int64(len(h.tokens)) * 1000, State: []byte(words[1])})
+	case "read", "unreadable":
+		f := tr.byName[words[1]].fetch
+		f.done = true
+		if words[0] == "unreadable" {
+			f.prefix.State = nil
 		}
 	case "cancel":
 		tr.s.leave(tr.byName[words[1]])
@@ -150,6 +194,15 @@ func (tr *trace) steps(count string) error {
 func (tr *trace) submit(name, prompt string, class, at, maxTokens int) {
 	q := &sequence{id: uint64(len(tr.byName) + 1), class: class, maxTokens: maxTokens}
 	q.key = int64(time.Duration(at)*time.Second + time.Duration(class)*15*time.Second)
+	tr.history(&q.history, prompt)
+	q.encoded = make([]*ImageRows, len(q.images))
+	q.nPrompt = len(q.tokens)
+	tr.byName[name], tr.names[q] = q, name
+	tr.s.queue.push(q)
+}
+
+// history reads a prompt.
+func (tr *trace) history(h *history, prompt string) {
 	for _, part := range strings.Split(prompt, "+") {
 		letter, times, _ := strings.Cut(part, "*")
 		times, positions, fewer := strings.Cut(times, "/")
@@ -159,17 +212,13 @@ func (tr *trace) submit(name, prompt string, class, at, maxTokens int) {
 			if fewer {
 				p, _ = strconv.Atoi(positions)
 			}
-			q.appendImage(n, p, imageKey{sha256: image})
-			q.encoded = append(q.encoded, nil)
+			h.appendImage(n, p, imageKey{sha256: image})
 			continue
 		}
 		for range max(1, n) {
-			q.tokens = append(q.tokens, Token(letter[0]))
+			h.tokens = append(h.tokens, Token(letter[0]))
 		}
 	}
-	q.nPrompt = len(q.tokens)
-	tr.byName[name], tr.names[q] = q, name
-	tr.s.queue.push(q)
 }
 
 func (tr *trace) plan() {
@@ -177,6 +226,10 @@ func (tr *trace) plan() {
 	b := tr.s.plan()
 	if n := tr.s.stats.Preemptions - before.Preemptions; n > 0 {
 		fmt.Fprintf(&tr.out, "| preempted %d\n", n)
+	}
+	for _, v := range b.saves {
+		fmt.Fprintf(&tr.out, "| save %d, %d tokens\n", v.seq, len(v.tokens))
+		tr.shelf.kept = append(tr.shelf.kept, Prefix{Tier: TierRAM, Tokens: v.tokens, Bytes: int64(len(v.tokens)) * 1000, State: []byte("saved")})
 	}
 	for _, op := range b.ops {
 		switch op.Kind {
@@ -195,6 +248,15 @@ func (tr *trace) plan() {
 			sample = " image"
 		}
 		fmt.Fprintf(&tr.out, "| %s: seq %d, %d at %d%s\n", tr.names[b.seqs[i]], s.Seq, s.rows(), s.Pos, sample)
+	}
+	for _, q := range b.loads {
+		if q.load != nil {
+			fmt.Fprintf(&tr.out, "| %s: load %d tokens into %d from %s\n", tr.names[q], len(q.load.Tokens), q.slot.seq, q.load.Tier)
+			defer tr.s.loaded(q, string(q.load.State) != "unsound")
+		}
+	}
+	for _, q := range b.fetches {
+		fmt.Fprintf(&tr.out, "| %s: fetch %d tokens\n", tr.names[q], len(q.fetch.prefix.Tokens))
 	}
 	for _, w := range b.wanted {
 		fmt.Fprintf(&tr.out, "| %s wants %s\n", tr.names[w.q], w.q.images[w.image].key.sha256)

@@ -1,19 +1,28 @@
 package engine
 
 // place gives the sequence a slot and as much of its tokens as the KV cache
-// has, or makes it wait for a sequence that is evaluating them.
+// has, makes it wait for a sequence that is evaluating them, or has a kept state
+// brought back. What a slot loses by that is saved if it is worth it.
 func (s *scheduler) place(q *sequence) {
 	in, inN := s.bestIdle(q)
 	donor, donorN := s.bestDonor(q)
-	if leader, n := s.bestLeader(q); n-max(inN, donorN) >= shareMin {
+	leader, n := s.bestLeader(q)
+	if p, ok := s.bestKept(q, max(inN, donorN, n)); ok {
+		s.bring(q, p)
+		return
+	}
+	if n-max(inN, donorN) >= shareMin {
 		sl := s.freeSlot()
+		common := commonPrefix(&sl.history, &q.history)
+		s.spare(sl, common)
 		s.occupy(sl, q)
-		s.truncate(sl, commonPrefix(&sl.history, &q.history))
+		s.truncate(sl, common)
 		q.leader, q.waitLen = leader, n
 		return
 	}
 	sl := s.freeSlot()
 	if in != nil && s.inPlace(in, inN, donorN, sl) {
+		s.spare(in, inN)
 		s.occupy(in, q)
 		s.truncate(in, inN)
 		return
@@ -48,9 +57,11 @@ func (s *scheduler) adopt(q *sequence, donor *slot, n int) {
 		worth = have + shareMin // copying moves memory there
 	}
 	if donor != nil && donor != q.slot && n >= worth {
+		s.spare(q.slot, 0)
 		s.copyPrefix(q.slot, donor, n)
 		return
 	}
+	s.spare(q.slot, have)
 	s.truncate(q.slot, have)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 
 	"github.com/jeantrail/jeantrail-ai"
@@ -31,9 +30,6 @@ func (e *Engine) see(wanted []wanted) {
 	w.q.stream.report(w.q.imageProgress(w.image))
 	file := w.q.files[key.sha256]
 	e.encoders.Go(func() {
-		// OpenMP keeps a pool of workers for each thread that ever computed. This
-		// thread, and its pool, end with the goroutine, which stays locked to it.
-		runtime.LockOSThread()
 		c.rows, c.err = e.encode(file)
 		e.mu.Lock()
 		e.seen = c

@@ -31,6 +31,10 @@ type sequence struct {
 	leader  *sequence // evaluates a prefix that this one waits for
 	waitLen int       // how long that prefix is
 	paused  bool      // the reader is behind
+	load    *Prefix   // a kept state that the running step ends with
+	fetch   *fetch    // a kept state that is being read
+	arrived bool      // a state was loaded, or could not be
+	tier    Tier      // where what is in its slot came from
 
 	begun  bool // its first span was planned; cached is final
 	cached int  // prompt tokens that the KV cache had at that moment

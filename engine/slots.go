@@ -8,6 +8,7 @@ type slot struct {
 	cells   []int32   // the cell of each row
 	run     *sequence // nil when idle
 	used    uint64    // the plan that used it last
+	changed uint64    // the plan that last dropped rows of it or copied some into it
 }
 
 // occupy makes a slot active.
@@ -23,11 +24,14 @@ func (s *scheduler) occupy(sl *slot, q *sequence) {
 // among them go.
 func (s *scheduler) vacate(q *sequence) {
 	sl := q.slot
+	if q.load != nil {
+		s.unload(q)
+	}
 	for _, c := range sl.cells {
 		s.cells.rest(c)
 	}
 	sl.run, sl.used = nil, s.tick
-	q.slot, q.leader = nil, nil
+	q.slot, q.leader, q.fetch, q.arrived, q.tier = nil, nil, nil, false, TierKV
 	clear(q.encoded)
 	for i, r := range s.running {
 		if r == q {
@@ -51,6 +55,7 @@ func (s *scheduler) truncate(sl *slot, n int) int {
 		}
 	}
 	s.batch.ops = append(s.batch.ops, MemOp{Kind: MemRemove, Seq: sl.seq, P0: sl.position(n), P1: -1})
+	sl.changed = s.tick
 	sl.cut(n)
 	sl.cells = sl.cells[:n]
 	return freed
@@ -69,6 +74,7 @@ func (s *scheduler) copyPrefix(dst, src *slot, n int) {
 	if !s.info.Unified && len(src.tokens) > n {
 		s.batch.ops = append(s.batch.ops, MemOp{Kind: MemRemove, Seq: dst.seq, P0: src.position(n), P1: -1})
 	}
+	dst.changed = s.tick
 	dst.tokens = append(dst.tokens[:0], src.tokens[:n]...)
 	dst.images = dst.images[:0]
 	for _, i := range src.images {
@@ -129,6 +135,7 @@ func (s *scheduler) evict(need int) {
 		if sl == nil {
 			return
 		}
+		s.spare(sl, 0) // it will go on to lose, and only the whole of it can be saved
 		n, freed := len(sl.tokens), 0
 		for want := max(need, evictStep); n > 0 && freed < want; n-- {
 			if s.cells.refs[sl.cells[n-1]] == 1 {

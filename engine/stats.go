@@ -28,6 +28,21 @@ type Stats struct {
 	CutOff           int64 // jobs that reached max_tokens
 	Cancelled        int64
 	Failed           int64
+
+	Hits               [tiers]TierUse // by Tier
+	PrefixSaves        int64          // states that were copied from the KV cache
+	PrefixSaveFailures int64
+	PrefixLoadFailures int64 // states that could not be read or loaded; their prompts were evaluated
+	PrefixesDropped    int64 // that were worth saving, and had no room
+	Prefixes           PrefixUsage
+}
+
+// hit counts a job that begins with so many cached tokens.
+func (s *Stats) hit(from Tier, tokens int) {
+	if tokens > 0 {
+		s.Hits[from].Jobs++
+		s.Hits[from].Tokens += int64(tokens)
+	}
 }
 
 func (s *Stats) count(info StepInfo) {
@@ -52,9 +67,12 @@ func (s *Stats) finished(reason jeantrail.FinishReason) {
 // Stats returns the state as of the beginning of the running step.
 func (e *Engine) Stats() Stats {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	s := e.stats
 	s.Waiting += len(e.inbox)
+	e.mu.Unlock()
+	if e.shelf != nil {
+		s.Prefixes = e.shelf.Usage()
+	}
 	return s
 }
 

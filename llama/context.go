@@ -12,8 +12,8 @@ import (
 	"unsafe"
 )
 
-// Context is a KV cache with what computes on it. One goroutine, locked to its
-// OS thread, uses it; Abort and the sampler calls may come from any.
+// Context is a KV cache with what computes on it. One goroutine at a time, locked
+// to its OS thread, uses it; Abort and the sampler calls may come from any.
 type Context struct {
 	handle
 	c     *C.lx_context
@@ -90,7 +90,7 @@ func (x *Context) readInfo() {
 	x.info = ContextInfo{
 		NCtx: int(i.n_ctx), NCtxSeq: int(i.n_ctx_seq), NBatch: int(i.n_batch), NUBatch: int(i.n_ubatch),
 		NSeqMax: int(i.n_seq_max), NThreads: int(i.n_threads), NThreadsBatch: int(i.n_threads_batch),
-		Unified: i.kv_unified != 0, KVBytes: int64(i.kv_bytes), ComputeBytes: int64(i.compute_bytes),
+		Unified: i.kv_unified != 0, KVBytes: int64(i.kv_bytes), ComputeBytes: int64(i.compute_bytes), CopiedBytes: int64(i.copied_bytes),
 	}
 }
 

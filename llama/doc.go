@@ -10,10 +10,10 @@
 // rows, plain Go data, and [Context.StepImage] puts those into the KV cache.
 //
 // Ownership. A [Model] is immutable after [LoadModel] and may be used by any
-// goroutine; a [Context] belongs to one goroutine, locked to its OS thread for
-// life, because OpenMP keeps a pool of compute threads for each thread that
-// starts a computation. [Context.Abort] and the sampler calls are the exceptions
-// and may come from anywhere. Contexts and projectors hold their Model: [Model.Close]
+// goroutine; a [Context] is used by one goroutine at a time, locked to its OS thread,
+// because OpenMP keeps a pool of compute threads for each thread that starts a
+// computation, until [ReleaseThreads]. [Context.Abort] and the sampler calls are
+// the exceptions and may come from anywhere. Contexts and projectors hold their Model: [Model.Close]
 // fails with [ErrInUse] until they are closed. Every Close is idempotent. A
 // value that is garbage-collected while open is reported, never freed.
 //

@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/klauspost/cpuid/v2"
@@ -38,10 +39,17 @@ func Devices() []Device {
 		d := &list[i]
 		devices = append(devices, Device{
 			Name: C.GoString(&d.name[0]), Description: C.GoString(&d.description[0]), Kind: DeviceKind(d.kind),
-			FreeBytes: int64(d.free_bytes), TotalBytes: int64(d.total_bytes),
+			SharesMemory: sharesMemory(DeviceKind(d.kind), runtime.GOOS, runtime.GOARCH),
+			FreeBytes:    int64(d.free_bytes), TotalBytes: int64(d.total_bytes),
 		})
 	}
 	return devices
+}
+
+// sharesMemory reports whether a device computes in the machine's memory. Metal
+// calls the GPUs of Apple's own processors discrete.
+func sharesMemory(kind DeviceKind, system, processor string) bool {
+	return kind != DeviceGPU || system == "darwin" && processor == "arm64"
 }
 
 // SelfTest compares the linked archives with what this package was written for:

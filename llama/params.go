@@ -43,7 +43,7 @@ const (
 
 // ModelParams says what to load and where to. Either Path or Data is set.
 type ModelParams struct {
-	Path string // a GGUF file
+	Path string // a GGUF file, or the first part of a split one, beside which the others lie
 	Data string // a GGUF file's bytes; copied, so that they need not stay
 
 	GPULayers    int      // layers to put on GPUs, the output layer counts; -1: as many as fit
@@ -112,6 +112,7 @@ type ContextInfo struct {
 	NThreads, NThreadsBatch                 int
 	Unified                                 bool
 	KVBytes, ComputeBytes                   int64
+	CopiedBytes                             int64 // weights that the CPU has in another layout than the file
 }
 
 // DeviceKind is a ggml_backend_dev_type.
@@ -129,6 +130,7 @@ const (
 type Device struct {
 	Name, Description     string
 	Kind                  DeviceKind
+	SharesMemory          bool // with the machine, or is the CPU
 	FreeBytes, TotalBytes int64
 }
 

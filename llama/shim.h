@@ -194,6 +194,7 @@ void    lx_context_arenas(lx_context *, lx_arenas *) LX_NOEXCEPT;
 typedef struct {
     int32_t n_ctx, n_ctx_seq, n_batch, n_ubatch, n_seq_max, kv_unified, n_threads, n_threads_batch;
     int64_t kv_bytes, compute_bytes;
+    int64_t copied_bytes; /* weights that the CPU has in another layout than the file */
 } lx_context_info;
 void    lx_context_get_info(const lx_context *, lx_context_info *) LX_NOEXCEPT;
 
@@ -202,6 +203,7 @@ int32_t lx_step(lx_context *, int32_t n_ops, int32_t n_spans) LX_NOEXCEPT;
 int32_t lx_seq_len(const lx_context *, int32_t seq) LX_NOEXCEPT;
 void    lx_abort(lx_context *, int32_t on) LX_NOEXCEPT; /* any thread */
 int32_t lx_warm_up(lx_context *, char * err, int32_t err_cap) LX_NOEXCEPT;
+void    lx_release_threads(void) LX_NOEXCEPT; /* ends the calling thread's OpenMP workers */
 
 /* Applies ops, then puts the rows of one image part into the cache at pos of
  * seq: all of them or, when decode_rc in the info is not 0, none. rel is as

@@ -168,6 +168,11 @@ void lx_context_get_info(const lx_context * c, lx_context_info * i) noexcept {
         for (const auto & part : llama_get_memory_breakdown(ctx)) {
             i->kv_bytes      += (int64_t) part.second.context;
             i->compute_bytes += (int64_t) part.second.compute;
+            // The layouts of the CPU's own are buffers that nobody else may look into.
+            ggml_backend_dev_t dev = ggml_backend_buft_get_device(part.first);
+            if (dev != nullptr && ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU && !ggml_backend_buft_is_host(part.first)) {
+                i->copied_bytes += (int64_t) part.second.model;
+            }
         }
     } catch (...) { // the sizes are for display
     }

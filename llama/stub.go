@@ -94,6 +94,9 @@ func (*Context) WarmUp() error { return ErrNoCgo }
 // Close does nothing.
 func (*Context) Close() error { return nil }
 
+// ReleaseThreads does nothing.
+func ReleaseThreads() {}
+
 // Step fails.
 func (*Context) Step(_ []MemOp, _ []Span, results []Result) ([]Result, StepInfo, error) {
 	return results[:0], StepInfo{}, ErrNoCgo

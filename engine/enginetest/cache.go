@@ -20,7 +20,8 @@ type cache struct {
 	ctx     int // cells in all, if unified
 	ctxSeq  int
 	seqs    [][]*cell
-	used    int // cells that some sequence holds
+	used    int  // cells that some sequence holds
+	copying bool // sequences were copied between streams, and nothing was evaluated since
 }
 
 func (c *cache) apply(op engine.MemOp) error {
@@ -108,6 +109,7 @@ func (c *cache) copy(op engine.MemOp) error {
 		}
 		c.seqs[op.Dst] = append(c.seqs[op.Dst], x)
 	}
+	c.copying = c.copying || !c.unified
 	return nil
 }
 

@@ -25,6 +25,8 @@ type Config struct {
 	// OnUBatch is called before each NUBatch rows, with the number of the first;
 	// after it returns, the abort flag is looked at. Nil does nothing.
 	OnUBatch func(first int)
+	// OnLoad is called before a state is loaded, and may refuse it. Nil does nothing.
+	OnLoad func() error
 	// Vision makes it read images.
 	Vision bool
 	// OnEncode is called before an image is encoded, and may block, or end it with
@@ -49,6 +51,8 @@ type Fake struct {
 	seeded   map[engine.SamplerID]int
 	steps    int
 	rows     int
+	saved    int
+	loaded   int
 	closed   bool
 	errs     []error
 }
@@ -82,7 +86,7 @@ func New(cfg Config) *Fake {
 		info: engine.Info{
 			Model: "fake", Architecture: "fake", Device: "CPU", NCtx: cfg.NCtx, NCtxSeq: ctxSeq, NSeqMax: cfg.NSeqMax,
 			NBatch: cfg.NBatch, NUBatch: cfg.NUBatch, NCtxTrain: ctxSeq, Unified: !cfg.Separate, ChatTemplate: cfg.ChatTemplate, Threads: 1,
-			Vision: cfg.Vision,
+			Vision: cfg.Vision, KVBytes: int64(4 * cfg.NCtx),
 		},
 	}
 }
@@ -171,6 +175,7 @@ func (f *Fake) Step(ops []engine.MemOp, spans []engine.Span, results []engine.Re
 	if !f.cache.room(spans) {
 		return results, engine.StepInfo{Outcome: engine.OutcomeNoRoom}, nil
 	}
+	f.cache.copying = f.cache.copying && len(spans) == 0
 	rows, aborted := f.evaluate(spans)
 	info := engine.StepInfo{DecodeUS: int64(1000 + 10*rows), SampleUS: 1}
 	if aborted {
@@ -293,26 +298,6 @@ func (f *Fake) SeqLen(seq int) int {
 		return f.cache.seqs[seq][n-1].pos + 1
 	}
 	return 0
-}
-
-// SaveSeq implements engine.Decoder.
-func (f *Fake) SaveSeq(seq int) ([]byte, error) {
-	var blob []byte
-	for _, t := range f.cache.tokens(seq) {
-		blob = append(blob, byte(t), byte(t>>8))
-	}
-	return blob, nil
-}
-
-// LoadSeq implements engine.Decoder.
-func (f *Fake) LoadSeq(seq int, blob []byte) error {
-	if len(f.cache.seqs[seq]) > 0 || len(blob)%2 != 0 {
-		return f.note(fmt.Errorf("load %d bytes into sequence %d", len(blob), seq))
-	}
-	for i := 0; i < len(blob); i += 2 {
-		f.cache.extend(seq, engine.Token(blob[i])|engine.Token(blob[i+1])<<8)
-	}
-	return nil
 }
 
 // Close implements engine.Decoder.

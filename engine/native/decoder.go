@@ -17,6 +17,7 @@ type Decoder struct {
 	vision  *llama.Vision // nil if there is no projector
 	vocab   vocab
 	info    engine.Info
+	share   share
 
 	// scratch of Step, kept between calls
 	ops     []llama.MemOp
@@ -28,6 +29,7 @@ var (
 	_ engine.Decoder       = (*Decoder)(nil)
 	_ engine.Renderer      = (*Decoder)(nil)
 	_ engine.VisionDecoder = (*Decoder)(nil)
+	_ engine.Rester        = (*Decoder)(nil)
 )
 
 // Info describes the loaded model and context.
@@ -81,8 +83,10 @@ func (d *Decoder) Step(ops []engine.MemOp, spans []engine.Span, results []engine
 		})
 	}
 	var info llama.StepInfo
-	var err error
-	d.results, info, err = d.context.Step(d.ops, d.spans, d.results)
+	err := cpu.run(&d.share, func() (err error) {
+		d.results, info, err = d.context.Step(d.ops, d.spans, d.results)
+		return err
+	})
 	clear(d.spans) // keep nobody's tokens alive
 	if err != nil {
 		return results[:0], engine.StepInfo{}, err
@@ -172,6 +176,7 @@ func (d *Decoder) SchemaToGrammar(schema []byte) (string, error) {
 
 // Close frees context, projector and model.
 func (d *Decoder) Close() error {
+	cpu.leave(&d.share)
 	var errs []error
 	if d.context != nil {
 		errs = append(errs, d.context.Close())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/jeantrail/jeantrail-ai/engine"
 	"github.com/jeantrail/jeantrail-ai/llama"
@@ -14,7 +15,7 @@ import (
 // Options says what to open. One of Path and Data is set; zero values of the
 // rest are usable.
 type Options struct {
-	Path string // a GGUF file
+	Path string // a GGUF file, or the first part of a split one, beside which the others lie
 	Data string // a GGUF file's bytes
 
 	// Projector is the GGUF file that encodes images for the model (mmproj); "" is
@@ -33,6 +34,9 @@ type Options struct {
 
 	// NGPULayers is how many layers go to a GPU: 0 none, -1 as many as fit.
 	NGPULayers int
+	// LayersChosen says that NGPULayers is as many as fit, and not what somebody
+	// wanted: then it counts as a fallback if that is not all.
+	LayersChosen bool
 	// PerSequenceKV gives each sequence a KV stream of its own, NCtx/NSeqMax
 	// cells long. Without it all share NCtx cells, and copies are free.
 	PerSequenceKV bool
@@ -96,23 +100,10 @@ func (o Options) contextParams() (llama.ContextParams, error) {
 // progress, if not nil, is called with values from 0 to 1, from another goroutine
 // and never after Open returned. When ctx ends the load is abandoned.
 func Open(ctx context.Context, o Options, progress func(float64)) (*Decoder, error) {
-	type opened struct {
-		decoder *Decoder
-		err     error
-	}
-	done := make(chan opened, 1)
-	go func() {
-		// The warm-up makes OpenMP keep a pool of workers for this thread. As long
-		// as a second pool exists, libgomp takes the machine for oversubscribed and
-		// lets workers sleep at every barrier instead of spinning, which costs a
-		// third of the speed. So the thread, and its pool, end here: the goroutine
-		// stays locked to it.
-		runtime.LockOSThread()
-		d, err := open(ctx, o, progress)
-		done <- opened{d, err}
-	}()
-	r := <-done
-	return r.decoder, r.err
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer llama.ReleaseThreads() // the warm-up's
+	return open(ctx, o, progress)
 }
 
 func open(ctx context.Context, o Options, progress func(float64)) (*Decoder, error) {
@@ -149,16 +140,35 @@ func open(ctx context.Context, o Options, progress func(float64)) (*Decoder, err
 	}
 	d.info = describe(o, model, d.context)
 	d.info.Vision, d.info.ProjectorBytes = d.vision != nil, fileSize(o.Projector)
+	if d.info.LayersOffloaded < d.info.LayersTotal {
+		cpu.join(&d.share) // steps of a whole model on a GPU need no CPU to themselves
+	}
 	return d, nil
 }
 
 // modelShare is what part of a load's bytes the text model is.
 func (o Options) modelShare() float64 {
-	model, projector := fileSize(o.Path)+int64(len(o.Data)), fileSize(o.Projector)
+	model, projector := modelSize(o.Path)+int64(len(o.Data)), fileSize(o.Projector)
 	if model+projector == 0 {
 		return 1
 	}
 	return float64(model) / float64(model+projector)
+}
+
+// modelSize is the size of a model's files. llama.cpp is given the first part of a
+// split model, PREFIX-00001-of-00003.gguf, and finds the others by their names.
+func modelSize(path string) int64 {
+	var parts int
+	const first = "-00001-of-"
+	ending := path[max(0, len(path)-len(first+"00000.gguf")):]
+	if n, err := fmt.Sscanf(ending, first+"%05d.gguf", &parts); n < 1 || err != nil {
+		return fileSize(path)
+	}
+	var size int64
+	for i := range parts {
+		size += fileSize(fmt.Sprintf("%s-%05d-of-%05d.gguf", strings.TrimSuffix(path, ending), i+1, parts))
+	}
+	return size
 }
 
 // fileSize is 0 for a file that is not there; opening it will say so.
@@ -188,13 +198,17 @@ func describe(o Options, model *llama.Model, lc *llama.Context) engine.Info {
 		device = "CPU"
 	}
 	layers := m.NLayer + 1 // llama.cpp counts the output layer
+	asked := o.NGPULayers
+	if o.LayersChosen {
+		asked = layers
+	}
 	return engine.Info{
 		Model: m.Name, Architecture: m.Architecture, Device: device,
 		LayersTotal: layers, LayersOffloaded: m.Offloaded,
-		FallbackReason: fallbackReason(o.NGPULayers, layers, m.Offloaded, llama.Devices()),
+		FallbackReason: fallbackReason(asked, layers, m.Offloaded, llama.Devices()),
 		NCtx:           c.NCtx, NCtxSeq: c.NCtxSeq, NSeqMax: c.NSeqMax, NBatch: c.NBatch, NUBatch: c.NUBatch,
 		NCtxTrain: m.NCtxTrain, Unified: c.Unified, ChatTemplate: model.ChatTemplate(),
-		Threads: c.NThreads, ModelBytes: m.Bytes, KVBytes: c.KVBytes,
+		Threads: c.NThreads, ModelBytes: m.Bytes, KVBytes: c.KVBytes, ComputeBytes: c.ComputeBytes, CopiedBytes: c.CopiedBytes,
 	}
 }
 

@@ -19,9 +19,17 @@ type Build struct {
 
 // Device is something that can compute.
 type Device struct {
-	Name, Description     string
-	GPU                   bool
+	Name, Description string
+	Kind              string // "cpu", "gpu", "igpu" (integrated) or "accelerator"
+	GPU               bool   // of either kind
+	SharesMemory      bool   // it computes in the machine's memory
+	// FreeBytes and TotalBytes are of the memory that it computes in.
 	FreeBytes, TotalBytes int64
+}
+
+// kinds names llama.cpp's kinds of devices.
+var kinds = map[llama.DeviceKind]string{
+	llama.DeviceCPU: "cpu", llama.DeviceGPU: "gpu", llama.DeviceIGPU: "igpu", llama.DeviceAccel: "accelerator",
 }
 
 // CheckCPU reports in one line what this CPU lacks of what the program was built
@@ -33,6 +41,9 @@ func SelfTest() error { return llama.SelfTest() }
 
 // BuildInfo tells what the linked llama.cpp was made from and for.
 func BuildInfo() Build { return Build(llama.BuildInfo()) }
+
+// DefaultThreads is how many threads a model takes if nothing is set.
+func DefaultThreads() int { return llama.DefaultThreads() }
 
 // SystemInfo is llama.cpp's line about the CPU features it uses.
 func SystemInfo() string { return llama.SystemInfo() }
@@ -49,8 +60,8 @@ func Devices() []Device {
 	var out []Device
 	for _, d := range llama.Devices() {
 		out = append(out, Device{
-			Name: d.Name, Description: d.Description,
-			GPU:       d.Kind == llama.DeviceGPU || d.Kind == llama.DeviceIGPU,
+			Name: d.Name, Description: d.Description, Kind: kinds[d.Kind],
+			GPU: d.Kind == llama.DeviceGPU || d.Kind == llama.DeviceIGPU, SharesMemory: d.SharesMemory,
 			FreeBytes: d.FreeBytes, TotalBytes: d.TotalBytes,
 		})
 	}

@@ -2,6 +2,7 @@ package native
 
 import (
 	"errors"
+	"runtime"
 
 	"github.com/jeantrail/jeantrail-ai/engine"
 	"github.com/jeantrail/jeantrail-ai/llama"
@@ -35,6 +36,9 @@ func (d *Decoder) EncodeImage(rgb []byte, width, height int) ([]engine.ImageRows
 	if d.vision == nil {
 		return nil, errNoProjector
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer llama.ReleaseThreads() // its pool would slow the steps down for as long as it stays
 	parts, err := d.vision.Encode(rgb, width, height)
 	if err != nil {
 		return nil, err
@@ -58,7 +62,11 @@ func (d *Decoder) stepImage(s *engine.Span) (engine.StepInfo, error) {
 	if s.Sample {
 		return engine.StepInfo{}, errors.New("step: an image is not sampled")
 	}
-	info, err := d.context.StepImage(d.ops, s.Seq, s.Pos, llama.ImageRows(*s.Image))
+	var info llama.StepInfo
+	err := cpu.run(&d.share, func() (err error) {
+		info, err = d.context.StepImage(d.ops, s.Seq, s.Pos, llama.ImageRows(*s.Image))
+		return err
+	})
 	if err != nil {
 		return engine.StepInfo{}, err
 	}
