@@ -119,6 +119,8 @@ func arrows() []arrow {
 			why: "plugs import only words"},
 		{from: folder("bench"), to: []string{"energy", "gateway", "server", "store", "engine", "llama", "media", "registry", "cmd", "database/sql"},
 			why: "plugs import only words"},
+		{from: folder("doctor"), to: []string{"bench", "energy", "gateway", "server", "store", "engine", "llama", "media", "registry", "cmd", "net/http", "database/sql"},
+			why: "it judges what others looked up"},
 		{from: folder("llama"), to: []string{"engine", "gateway", "server", "store", "media", "registry", "cmd", "net/http", "database/sql"},
 			why: "the wall to C is thin"},
 		{from: except("internal/testkit"), to: []string{"internal/testkit"}, why: "doubles are for tests"},

@@ -1,7 +1,8 @@
 // Package registry knows which models there are: the built-in one, those that
 // the configuration names, and the GGUF files in the home's models folder. It
 // knows under which names they answer, where their files lie and whether they
-// are sound.
+// are sound. A model that is split into several files is one model, at the path
+// of its first part.
 //
 // It looks at files with registry/gguf, in Go, so that nothing which the C
 // library would choke on ever reaches it. It does not load models: who holds

@@ -3,14 +3,12 @@ package registry
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/registry/gguf"
@@ -29,24 +27,41 @@ type Facts struct {
 // MemoryBytes is what the model takes with a context of nCtx tokens in all.
 func (f Facts) MemoryBytes(nCtx int) int64 { return f.FixedBytes + f.KVBytesPerToken*int64(nCtx) }
 
-// Check reads and validates a model file without loading it. The error says
-// what is wrong with the file and what to do about it.
+// Check reads and validates a model without loading it: its file, or all parts of
+// which path is the first. The error says what is wrong and what to do about it.
 func Check(path string) (Facts, error) {
-	file, err := gguf.Open(path)
+	set, err := gguf.OpenModel(path)
 	if err != nil {
 		return Facts{}, wrap(path, err)
 	}
-	if err := gguf.Validate(file); err != nil {
+	return facts(path, set)
+}
+
+// CheckParts is Check for the files of a split model, in order, while they do not
+// have their names yet.
+func CheckParts(paths []string) (Facts, error) {
+	if len(paths) == 0 {
+		return Facts{}, jeantrail.Errorf(jeantrail.CodeInvalid, "open model: no files are given")
+	}
+	set, err := gguf.OpenParts(paths)
+	if err != nil {
+		return Facts{}, wrap(paths[0], err)
+	}
+	return facts(paths[0], set)
+}
+
+func facts(path string, set *gguf.Set) (Facts, error) {
+	if err := gguf.Validate(set.Model); err != nil {
 		return Facts{}, wrap(path, err)
 	}
 	// One context long enough that rounding does not show.
 	const sample = 4096
-	memory, err := gguf.EstimateMemory(file, gguf.MemoryOptions{Context: sample})
+	memory, err := gguf.EstimateMemory(set.Model, gguf.MemoryOptions{Context: sample})
 	if err != nil {
 		return Facts{}, wrap(path, err)
 	}
 	return Facts{
-		Summary:         *gguf.Summarize(file),
+		Summary:         *gguf.Summarize(set.Model),
 		KVBytesPerToken: memory.KV / sample,
 		FixedBytes:      memory.Total - memory.KV,
 	}, nil
@@ -69,78 +84,15 @@ func wrap(path string, err error) error {
 	}
 	var refused *gguf.Error
 	if errors.As(err, &refused) {
-		e := jeantrail.Errorf(jeantrail.CodeInvalid, "open model %s: %s", filepath.Base(path), refused.Message)
+		code := jeantrail.CodeInvalid
+		if refused.Reason == gguf.ReasonMissingPart {
+			code = jeantrail.CodeNotFound
+		}
+		e := jeantrail.Errorf(code, "open model %s: %s", filepath.Base(path), refused.Message)
 		e.Hint = refused.Hint
 		return e
 	}
 	return fmt.Errorf("open model %s: %w", path, err)
-}
-
-// Hash returns the SHA-256 of a file in hexadecimal. done, if not nil, is told
-// how many bytes of how many were read.
-func Hash(ctx context.Context, path string, done func(read, total int64)) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("hash model: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("hash model: %w", err)
-	}
-	h := sha256.New()
-	buf := make([]byte, 1<<20)
-	var read int64
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return "", err
-		}
-		n, err := f.Read(buf)
-		h.Write(buf[:n])
-		read += int64(n)
-		if done != nil {
-			done(read, info.Size())
-		}
-		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(h.Sum(nil)), nil
-		}
-		if err != nil {
-			return "", fmt.Errorf("hash model: %w", err)
-		}
-	}
-}
-
-// Import brings a model file into the models folder under a name: by a hard
-// link where the file system allows, else by a copy. The file is validated
-// first, copied under a temporary name, and gets its own name last, so that a
-// half-copied model is never seen.
-func (r *Registry) Import(ctx context.Context, source, name string, done func(copied, total int64)) (Entry, error) {
-	if name == "" {
-		name = strings.TrimSuffix(filepath.Base(source), ".gguf")
-	}
-	if err := CheckName(name); err != nil {
-		return Entry{}, err
-	}
-	if _, err := Check(source); err != nil {
-		return Entry{}, err
-	}
-	if e, err := r.Resolve(name); err == nil {
-		return Entry{}, jeantrail.Errorf(jeantrail.CodeConflict, "there is a model %q already, at %s", name, e.Path).
-			WithHint("Choose another name: jeantrail-ai model import --name NAME FILE")
-	}
-	if err := os.MkdirAll(r.folder, 0o700); err != nil {
-		return Entry{}, fmt.Errorf("import model: %w", err)
-	}
-	target := filepath.Join(r.folder, name+".gguf")
-	if err := os.Link(source, target); err == nil {
-		return Entry{Name: name, Path: target}, nil
-	} else if errors.Is(err, fs.ErrExist) {
-		return Entry{}, jeantrail.Errorf(jeantrail.CodeConflict, "the file %s is there already", target)
-	}
-	if err := copyFile(ctx, source, target, done); err != nil {
-		return Entry{}, fmt.Errorf("import model: %w", err)
-	}
-	return Entry{Name: name, Path: target}, nil
 }
 
 // copyFile copies a file so that target is either whole or not there.

@@ -95,3 +95,43 @@ func TestAProjectorIsNoModel(t *testing.T) {
 		t.Errorf("listed when it is configured: %+v", got)
 	}
 }
+
+// TestBringIsAllOrNothing copies several files and stops in the second.
+func TestBringIsAllOrNothing(t *testing.T) {
+	folder := t.TempDir()
+	var sources, targets []string
+	for _, name := range []string{"a", "b", "c"} {
+		sources, targets = append(sources, filepath.Join(folder, name)), append(targets, filepath.Join(folder, "to", name))
+		if err := os.WriteFile(sources[len(sources)-1], make([]byte, 5<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A source that is gone when its turn comes: what was brought before goes too.
+	if err := os.Mkdir(filepath.Join(folder, "to"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(sources[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(sources[0], 0o700); err != nil { // cannot be linked nor copied, but be looked at
+		t.Fatal(err)
+	}
+	if err := bring(t.Context(), sources, targets, nil); err == nil {
+		t.Error("a folder was brought")
+	}
+	if left, err := filepath.Glob(filepath.Join(folder, "to", "*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if err := os.Remove(sources[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(sources[0], []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := bring(t.Context(), sources, targets, nil); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(folder, "to", "*")); err != nil || len(left) != 3 {
+		t.Errorf("brought: %v, %v", left, err)
+	}
+}

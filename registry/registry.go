@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/registry/gguf"
 )
 
 // Entry is a model as the configuration names it.
@@ -36,7 +37,7 @@ type Registry struct {
 	entries   []Entry
 	inspects  map[string]inspection // by path
 	states    map[string]State      // by name
-	checksums map[string]remembered // by path
+	checksums map[string]summed     // by path
 
 	sums sync.Mutex // held while a checksum is computed, or its file written
 }
@@ -49,28 +50,28 @@ type State struct {
 	Engine   jeantrail.EngineInfo
 }
 
-// inspection is what a file held when it was last looked at. It is valid as
-// long as size and time of change are the same.
+// inspection is what a model's files held when they were last looked at. It is
+// valid as long as size and time of change of each are the same.
 type inspection struct {
-	size    int64
-	changed time.Time
-	at      time.Time
-	facts   Facts
-	err     error
+	stamps []stamp
+	at     time.Time
+	facts  Facts
+	err    error
 	// projector: it is the part of another model that reads images, not a model.
 	projector bool
 }
 
 // New makes a registry of the given entries; defaultName must be one of their
 // names or aliases. GGUF files in folder that no entry names are models too,
-// under the name of their file.
+// under the name of their file; a split model is one, under what its parts' names
+// begin with.
 func New(folder, defaultName string, entries []Entry) (*Registry, error) {
 	r := &Registry{
 		folder:    folder,
 		clock:     time.Now,
 		inspects:  make(map[string]inspection),
 		states:    make(map[string]State),
-		checksums: make(map[string]remembered),
+		checksums: make(map[string]summed),
 	}
 	return r, r.Replace(defaultName, entries)
 }
@@ -157,34 +158,46 @@ func (r *Registry) all() []Entry {
 // withFiles adds the files of the models folder that none of the entries is.
 func (r *Registry) withFiles(entries []Entry) []Entry {
 	entries = slices.Clone(entries)
-	known := make(map[string]bool)
+	configured, taken := make(map[string]bool), make(map[string]bool)
 	for _, e := range entries {
-		known[filepath.Clean(e.Path)] = true
-		known[e.Name] = true
+		configured[filepath.Clean(e.Path)] = true
+		configured[e.Name] = true
 		for _, a := range e.Aliases {
-			known[a] = true
+			configured[a] = true
 		}
 	}
 	files, err := os.ReadDir(r.folder)
 	if err != nil {
 		return entries // a home without a models folder has only what is configured
 	}
+	// Whole models first: of two files that would have one name, the split one is
+	// called as its first part is.
+	slices.SortStableFunc(files, func(a, b fs.DirEntry) int { return rank(a) - rank(b) })
 	for _, f := range files {
-		name, isModel := strings.CutSuffix(f.Name(), ".gguf")
-		path := filepath.Join(r.folder, f.Name())
-		if !isModel || f.IsDir() || known[path] || known[name] || CheckName(name) != nil || !firstPart(name) {
+		stem, isModel := strings.CutSuffix(f.Name(), ".gguf")
+		_, part, _, split := gguf.ParsePart(f.Name())
+		if !isModel || f.IsDir() || split && part != 1 {
 			continue
 		}
+		name, path := nameOf(f.Name()), filepath.Join(r.folder, f.Name())
+		if taken[name] {
+			name = stem
+		}
+		if configured[path] || configured[name] || CheckName(name) != nil {
+			continue
+		}
+		taken[name] = true
 		entries = append(entries, Entry{Name: name, Path: path, found: true})
 	}
 	return entries
 }
 
-// firstPart reports whether a file name is that of a whole model or of the
-// first part of a split one (NAME-00001-of-00003).
-func firstPart(name string) bool {
-	_, part, split := strings.Cut(name, "-of-")
-	return !split || len(part) != 5 || strings.HasSuffix(name, "-00001-of-"+part)
+// rank is 0 for a whole model's file and 1 for a part.
+func rank(f fs.DirEntry) int {
+	if _, _, _, split := gguf.ParsePart(f.Name()); split {
+		return 1
+	}
+	return 0
 }
 
 // SetState records what the holder of a model says about it.
@@ -230,12 +243,12 @@ func (r *Registry) describe(e Entry) jeantrail.Model {
 	s := look.facts
 	m := jeantrail.Model{
 		Name: e.Name, Aliases: e.Aliases, Default: isDefault, BuiltIn: e.BuiltIn,
-		Status: jeantrail.ModelAvailable, Path: e.Path, Bytes: look.size,
+		Status: jeantrail.ModelAvailable, Path: e.Path, Bytes: sizeOf(look.stamps),
 		Architecture: s.Architecture, Quantization: s.Quantization, Parameters: s.Parameters,
 		Layers: s.Layers, NCtxTrain: s.ContextLength, NCtx: e.NCtx, CheckedAt: look.at,
 	}
-	if sum.Bytes == look.size && sum.Changed.Equal(look.changed) {
-		m.SHA256 = sum.SHA256
+	if slices.EqualFunc(sum.stamps, look.stamps, stamp.equal) {
+		m.SHA256 = sum.sha256
 	}
 	if m.NCtx == 0 {
 		m.NCtx = s.ContextLength
@@ -265,19 +278,19 @@ func reason(err error) string {
 	return jeantrail.AsError(err).Message
 }
 
-// inspect looks at a file, or remembers what it saw if the file is unchanged.
+// inspect looks at a model's files, or remembers what it saw if they are unchanged.
 func (r *Registry) inspect(path string) inspection {
-	info, err := os.Stat(path)
+	now, err := stampsOf(path)
 	if err != nil {
 		return inspection{err: err, at: r.clock()}
 	}
 	r.mu.Lock()
 	old, ok := r.inspects[path]
 	r.mu.Unlock()
-	if ok && old.size == info.Size() && old.changed.Equal(info.ModTime()) {
+	if ok && slices.EqualFunc(old.stamps, now, stamp.equal) {
 		return old
 	}
-	look := inspection{size: info.Size(), changed: info.ModTime(), at: r.clock()}
+	look := inspection{stamps: now, at: r.clock()}
 	if look.facts, look.err = Check(path); look.err != nil {
 		_, err := CheckProjector(path)
 		look.projector = err == nil

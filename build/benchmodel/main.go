@@ -7,6 +7,9 @@
 //
 //	go run ./build/benchmodel -shape tiny -o eyes.gguf -mmproj mmproj.gguf
 //
+// With -split it writes the model in so many parts, as hubs offer large ones:
+// bench-00001-of-00003.gguf and so on in the place of bench.gguf.
+//
 // The model knows nothing, but it is as fast and as large as the real one of
 // its shape, and the same seed gives the same file.
 package main
@@ -25,9 +28,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jeantrail/jeantrail-ai/build/benchmodel/ggufsplit"
 	"github.com/jeantrail/jeantrail-ai/build/benchmodel/projector"
 	"github.com/jeantrail/jeantrail-ai/build/benchmodel/qwen3"
 	"github.com/jeantrail/jeantrail-ai/llama"
+	"github.com/jeantrail/jeantrail-ai/registry/gguf"
 )
 
 func main() {
@@ -57,6 +62,7 @@ type config struct {
 	typ      llama.FType
 	typName  string
 	threads  int
+	split    int // parts; 0 for one file
 }
 
 func parseFlags(args []string, usage io.Writer) (config, error) {
@@ -74,6 +80,7 @@ func parseFlags(args []string, usage io.Writer) (config, error) {
 	fs.StringVar(&cfg.vocab, "vocab", "", "GGUF file with Qwen's vocabulary (default: the one in the llama.cpp source)")
 	fs.StringVar(&cfg.template, "template", "", "file with the chat template (default: Qwen3's in the llama.cpp source)")
 	fs.StringVar(&cfg.typName, "type", "Q4_K_M", "quantisation, or F16 for none")
+	fs.IntVar(&cfg.split, "split", 0, "number of parts to write the model in (default: one file)")
 	fs.IntVar(&cfg.threads, "threads", 0, "threads that quantise (default: all cores)")
 	if err := fs.Parse(args); err != nil {
 		return cfg, err
@@ -87,6 +94,9 @@ func parseFlags(args []string, usage io.Writer) (config, error) {
 	var err error
 	if cfg.shape, err = qwen3.ShapeByName(shape); err != nil {
 		return cfg, err
+	}
+	if cfg.split < 0 || cfg.split == 1 || cfg.split > gguf.MaxParts {
+		return cfg, fmt.Errorf("-split %d: must be from 2 to %d, or 0 for one file", cfg.split, gguf.MaxParts)
 	}
 	if layers < 0 || layers > 512 {
 		return cfg, fmt.Errorf("-layers %d: must be from 1 to 512, or 0 for the shape's own", layers)
@@ -138,10 +148,30 @@ func run(ctx context.Context, cfg config, log io.Writer) (err error) {
 		}
 		fmt.Fprintln(log, cfg.mmproj)
 	}
+	if cfg.split > 0 {
+		return putParts(cfg, done, log)
+	}
 	if err := os.Rename(done, cfg.out); err != nil {
 		return fmt.Errorf("put model in place: %w", err)
 	}
 	fmt.Fprintln(log, cfg.out)
+	return nil
+}
+
+// putParts cuts the model at path into parts, the names of which begin as the
+// output's does.
+func putParts(cfg config, path string, log io.Writer) error {
+	made, err := ggufsplit.Split(path, strings.TrimSuffix(path, ".gguf"), cfg.split)
+	if err != nil {
+		return err
+	}
+	for i, part := range made {
+		out := gguf.PartPath(strings.TrimSuffix(cfg.out, ".gguf"), i+1, cfg.split)
+		if err := os.Rename(part, out); err != nil {
+			return fmt.Errorf("put model in place: %w", err)
+		}
+		fmt.Fprintln(log, out)
+	}
 	return nil
 }
 

@@ -55,6 +55,25 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestRunWritesParts(t *testing.T) {
+	cfg := tinyConfig(t, "-type", "f16", "-split", "3")
+	if err := run(t.Context(), cfg, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	first := gguf.PartPath(strings.TrimSuffix(cfg.out, ".gguf"), 1, 3)
+	if s, err := gguf.Inspect(first); err != nil || s.Architecture != "qwen3" {
+		t.Errorf("model %+v, %v", s, err)
+	}
+	if files, err := os.ReadDir(filepath.Dir(cfg.out)); err != nil || len(files) != 3 {
+		t.Errorf("the folder has %v, %v", files, err)
+	}
+	for _, wrong := range []string{"1", "-2", "1000"} {
+		if _, err := parseFlags([]string{"-o", "x.gguf", "-split", wrong}, io.Discard); err == nil {
+			t.Errorf("-split %s is taken", wrong)
+		}
+	}
+}
+
 func TestRunWritesAProjector(t *testing.T) {
 	cfg := tinyConfig(t, "-type", "f16")
 	cfg.mmproj = filepath.Join(t.TempDir(), "mmproj.gguf")

@@ -45,3 +45,13 @@ func shaped(t testing.TB, name string, s catalogue.Shape, weights int64) Model {
 func near(got, want int64, part float64) bool {
 	return float64(got) >= float64(want)*(1-part) && float64(got) <= float64(want)*(1+part)
 }
+
+// fromCatalogueShape is the shape of an entry of the catalogue.
+func fromCatalogueShape(t testing.TB, name string) catalogue.Shape {
+	t.Helper()
+	c, err := catalogue.Find(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Shape
+}

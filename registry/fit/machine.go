@@ -21,11 +21,17 @@ type Machine struct {
 	RAMLimit int64
 	// RAMBandwidth is what MeasureBandwidth gave, in bytes per second.
 	RAMBandwidth float64
+	// Measured is how fast models of the catalogue were measured to generate here, in
+	// tokens per second, by name. Recommend goes by it in place of the estimate.
+	Measured map[string]float64
 
 	CPU           string
 	CoresPhysical int
 	CoresLogical  int
 	Features      []string // such as AVX2, of those that matter for speed
+	// Kernels are what Probe finds the CPU to have. A caller who knows for what the
+	// library was compiled puts KernelsOf of that in their place.
+	Kernels Kernels
 
 	DiskFree int64  // for Folder
 	Folder   string // where models are put
@@ -38,7 +44,22 @@ type Device struct {
 	VRAMFree         int64
 	VRAMTotal        int64
 	Bandwidth        float64 // in bytes per second; 0 if nobody knows
-	SharesTheMachine bool    // its memory is the machine's: an integrated GPU
+	SharesTheMachine bool    // its memory is the machine's: an integrated GPU, or Apple's
+}
+
+// inUse are the GPUs that layers would be on: all that have memory of their own,
+// or else those that have none. llama.cpp chooses so.
+func (m Machine) inUse() []Device {
+	var own []Device
+	for _, d := range m.Devices {
+		if !d.SharesTheMachine {
+			own = append(own, d)
+		}
+	}
+	if len(own) > 0 {
+		return own
+	}
+	return m.Devices
 }
 
 // UsableRAM is the memory that a model to be loaded may take.
@@ -50,11 +71,13 @@ func (m Machine) UsableRAM() int64 {
 	return usable
 }
 
-// UsableVRAM is the memory of all GPUs that a model to be loaded may take. Layers
-// are shared out among GPUs whole, so that with several a little less can be had.
+// UsableVRAM is the memory that a model to be loaded may take of all GPUs that
+// layers would be on. llama.cpp shares layers out by how much is free on each, so
+// that what fits all together fits each but for part of a layer, for which the
+// reserve of each has room.
 func (m Machine) UsableVRAM() int64 {
 	var sum int64
-	for _, d := range m.Devices {
+	for _, d := range m.inUse() {
 		sum += max(d.VRAMFree-deviceReserve, 0)
 	}
 	return sum
@@ -62,19 +85,15 @@ func (m Machine) UsableVRAM() int64 {
 
 // shared reports whether layers on a GPU take the machine's memory as well.
 func (m Machine) shared() bool {
-	for _, d := range m.Devices {
-		if d.SharesTheMachine {
-			return true
-		}
-	}
-	return false
+	used := m.inUse()
+	return len(used) > 0 && used[0].SharesTheMachine
 }
 
 // deviceBandwidth is the bandwidth of the slowest GPU, since every token passes
 // all of them; 0 if one of them is not known.
 func (m Machine) deviceBandwidth() float64 {
 	var slowest float64
-	for i, d := range m.Devices {
+	for i, d := range m.inUse() {
 		if i == 0 || d.Bandwidth < slowest {
 			slowest = d.Bandwidth
 		}

@@ -25,8 +25,11 @@ type Model struct {
 	input      int64      // token embedding, which stays in the machine's memory
 	output     part       // what comes after the last layer
 	tied       bool       // the output matrix is the embedding
-	projector  int64
-	vocabulary int64
+	q4         int64      // of the weights, those in Q4_K; 0 for files, which say themselves
+	mapping    int64      // from the first weight in the file to the last; 0 if it is not known
+	projector  int64      // its weights
+	encoder    *gguf.File // the projector, if its file is there
+	vocabulary int64      // what llama.cpp and this program keep of it, in bytes
 }
 
 // part is the weights of a piece of a model, in bytes: all of them, and those
@@ -58,17 +61,18 @@ func (m Model) ActiveBytes() int64 {
 	return n
 }
 
-// Read reads the file of a model without loading it, and that of its projector
-// ("" is none). It fails like registry.Check and registry.CheckProjector.
+// Read reads a model without loading it, its file or all parts of which path is
+// the first, and the file of its projector ("" is none). It fails like
+// registry.Check and registry.CheckProjector.
 func Read(name, path, projector string) (Model, error) {
 	if _, err := registry.Check(path); err != nil {
 		return Model{}, err
 	}
-	f, err := gguf.Open(path)
+	set, err := gguf.OpenModel(path)
 	if err != nil {
 		return Model{}, fmt.Errorf("read model: %w", err)
 	}
-	m, err := FromFile(name, f)
+	m, err := FromFile(name, set.Model)
 	if err != nil || projector == "" {
 		return m, err
 	}
@@ -77,10 +81,14 @@ func Read(name, path, projector string) (Model, error) {
 		return Model{}, err
 	}
 	m.projector = p.WeightBytes
+	if m.encoder, err = gguf.Open(projector); err != nil {
+		return Model{}, fmt.Errorf("read projector: %w", err)
+	}
 	return m, nil
 }
 
-// FromFile takes the sizes of a model file that gguf.Validate has accepted.
+// FromFile takes the sizes of a model file, or of all parts of a model as
+// gguf.Join makes one of them, that gguf.Validate has accepted.
 func FromFile(name string, f *gguf.File) (Model, error) {
 	if _, err := gguf.EstimateMemory(f, gguf.MemoryOptions{}); err != nil {
 		return Model{}, fmt.Errorf("size of model %s: %w", name, err)
@@ -88,7 +96,7 @@ func FromFile(name string, f *gguf.File) (Model, error) {
 	s := gguf.Summarize(f)
 	m := Model{
 		Name: name, Exact: true, ContextTrain: s.ContextLength, header: f,
-		layers: make([]part, s.Layers), tied: s.Tied, vocabulary: int64(s.Vocabulary),
+		layers: make([]part, s.Layers), tied: s.Tied, mapping: mappingOf(f), vocabulary: vocabularyOf(f),
 	}
 	for i := range f.Tensors {
 		m.place(&f.Tensors[i], s)
@@ -102,7 +110,7 @@ func FromFile(name string, f *gguf.File) (Model, error) {
 
 // place counts a tensor where llama.cpp puts it.
 func (m *Model) place(t *gguf.Tensor, s *gguf.Summary) {
-	if strings.HasPrefix(t.Name, "token_embd") || strings.HasPrefix(t.Name, "per_layer_token_embd") {
+	if isInput(t.Name) {
 		m.input += t.Bytes
 		return
 	}
@@ -121,6 +129,11 @@ func (m *Model) place(t *gguf.Tensor, s *gguf.Summary) {
 	p.active += active
 }
 
+// isInput reports whether rows are looked up in a tensor of that name.
+func isInput(name string) bool {
+	return strings.HasPrefix(name, "token_embd") || strings.HasPrefix(name, "per_layer_token_embd")
+}
+
 // FromCatalogue takes the sizes of an entry of the catalogue. The size of its
 // files stands for that of its weights, which is up to 6 MB less.
 func FromCatalogue(c catalogue.Model) (Model, error) {
@@ -134,7 +147,7 @@ func FromCatalogue(c catalogue.Model) (Model, error) {
 
 	m := Model{
 		Name: c.Name, ContextTrain: int(s.Context), header: header,
-		layers: make([]part, s.Layers), tied: s.Tied, vocabulary: s.Vocabulary, projector: c.Projector.Bytes,
+		layers: make([]part, s.Layers), tied: s.Tied, q4: q4Bytes(s), vocabulary: s.Vocabulary * vocabularyPerToken, projector: c.Projector.Bytes,
 	}
 	embedding := s.EmbeddingParameters()
 	m.input = inBytes(embedding)

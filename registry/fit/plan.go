@@ -2,6 +2,7 @@ package fit
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/jeantrail/jeantrail-ai/registry/catalogue"
 	"github.com/jeantrail/jeantrail-ai/registry/gguf"
@@ -35,8 +36,8 @@ type ChangeKind string
 
 // The kinds, in the order in which Plan gives them.
 const (
+	ChangeLayers  ChangeKind = "layers"  // fewer layers on the GPU
 	ChangeSlots   ChangeKind = "slots"   // fewer sequences, each with the context it had
-	ChangeKV      ChangeKind = "kv"      // the KV cache in Q8_0
 	ChangeContext ChangeKind = "context" // a shorter context
 	ChangeModel   ChangeKind = "model"   // another model of the catalogue
 )
@@ -47,7 +48,11 @@ type Change struct {
 	Model   string // the one asked for, unless Kind is ChangeModel
 	Setting Setting
 	Need    Need
-	Text    string // for a person, such as "a context of 8192 tokens"
+	// Key and Value are the change as the configuration has it: n_gpu_layers and
+	// n_ctx of the model, or engine.slots. For another model they are "model" and its
+	// name.
+	Key, Value string
+	Text       string // for a person, such as "n_ctx: 8192 for the model m"
 }
 
 // Make plans a model on a machine. want.GPULayers of -1 chooses as many layers as
@@ -55,6 +60,7 @@ type Change struct {
 // from; nil is the catalogue.
 func Make(machine Machine, m Model, want Setting, others []Model) Plan {
 	want = m.complete(want)
+	want.Kernels, want.Devices = machine.Kernels, len(machine.inUse())
 	p := Plan{Model: m.Name, UsableRAM: machine.UsableRAM(), UsableVRAM: machine.UsableVRAM(), layers: m.layersOn(-1)}
 	p.Setting, p.Need, p.Fits = place(machine, m, want)
 	p.LargestContext = largestContext(machine, m, want)
@@ -89,11 +95,17 @@ func place(machine Machine, m Model, want Setting) (Setting, Need, bool) {
 			from = len(m.layers) + 1
 		}
 	}
-	together := m.together(want)
+	var together [2]Need // without a GPU, and with one
+	if to == 0 {
+		together[0] = m.together(want, false)
+	}
+	if from > 0 {
+		together[1] = m.together(want, true)
+	}
 	var closest Need
 	var least int64 = -1
 	for on := from; on >= to; on-- {
-		need := m.divide(together, m.layersOn(on))
+		need := m.divide(together[min(on, 1)], m.layersOn(on), want.Devices)
 		short := shortfall(machine, need)
 		if least < 0 || short < least {
 			least, closest, want.GPULayers = short, need, on
@@ -137,41 +149,56 @@ func largestContext(machine Machine, m Model, want Setting) int {
 // nearest lists the changes that make a model fit.
 func nearest(machine Machine, m Model, want Setting, largest int, others []Model) []Change {
 	var list []Change
-	add := func(kind ChangeKind, m Model, s Setting, text string) bool {
+	add := func(c Change, m Model, s Setting) bool {
 		s, need, ok := place(machine, m, s)
-		if ok {
-			list = append(list, Change{Kind: kind, Model: m.Name, Setting: s, Need: need, Text: text})
+		if !ok {
+			return false
 		}
-		return ok
+		c.Model, c.Setting, c.Need = m.Name, s, need
+		switch c.Kind {
+		case ChangeLayers:
+			c.Value = strconv.Itoa(s.GPULayers)
+			c.Text = fmt.Sprintf("n_gpu_layers: %s in place of %d for the model %s", c.Value, want.GPULayers, m.Name)
+		case ChangeSlots:
+			c.Value = strconv.Itoa(s.Slots)
+			c.Text = fmt.Sprintf("engine.slots: %s in place of %d, with the same context each", c.Value, want.Slots)
+		case ChangeContext:
+			each := s.NCtx
+			if s.Streams {
+				each /= s.Slots
+			}
+			c.Value = strconv.Itoa(each)
+			c.Text = fmt.Sprintf("n_ctx: %s for the model %s", c.Value, m.Name)
+		case ChangeModel:
+			c.Value = m.Name
+			c.Text = "the model " + m.Name
+		}
+		list = append(list, c)
+		return true
+	}
+	if want.GPULayers > 0 {
+		fewer := want
+		fewer.GPULayers = -1
+		add(Change{Kind: ChangeLayers, Key: "n_gpu_layers"}, m, fewer)
 	}
 	each := want.NCtx / want.Slots
 	for slots := want.Slots - 1; slots > 0; slots-- {
 		fewer := want
 		fewer.Slots, fewer.NCtx = slots, roundContext(each*slots)
-		text := fmt.Sprintf("%d slots in place of %d, with the same context each", slots, want.Slots)
-		if slots == 1 {
-			text = fmt.Sprintf("one slot in place of %d, with the context it had", want.Slots)
-		}
-		if add(ChangeSlots, m, fewer, text) {
+		if add(Change{Kind: ChangeSlots, Key: "engine.slots"}, m, fewer) {
 			break
 		}
-	}
-	if !want.Q8KV {
-		smaller := want
-		smaller.Q8KV = true
-		add(ChangeKV, m, smaller, "a KV cache of type q8_0")
 	}
 	if largest > 0 && largest < want.NCtx {
 		shorter := want
 		shorter.NCtx = largest
-		add(ChangeContext, m, shorter, fmt.Sprintf("a context of %d tokens", largest))
+		add(Change{Kind: ChangeContext, Key: "n_ctx"}, m, shorter)
 	}
 	if want.GPULayers > 0 { // another model has other layers
 		want.GPULayers = -1
 	}
 	if smaller, ok := smallerModel(machine, m, want, others); ok {
-		s := smaller.complete(want)
-		add(ChangeModel, smaller, s, fmt.Sprintf("the model %s", smaller.Name))
+		add(Change{Kind: ChangeModel, Key: "model"}, smaller, smaller.complete(want))
 	}
 	return list
 }

@@ -2,7 +2,9 @@ package fit
 
 import (
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,19 +69,25 @@ func TestRefusalsSayWhatWouldFit(t *testing.T) {
 	if err := p.Refusal(); !errors.As(err, &e) || e.Code != jeantrail.CodeUnsupported {
 		t.Fatalf("refusal %v", err)
 	}
-	for _, want := range []string{"qwen3-4b", "32768 tokens", "4.5 GiB of memory can be used"} {
+	for _, want := range []string{"qwen3-4b", "32768 tokens for 4 conversations", "4.5 GiB of memory can be used"} {
 		if !strings.Contains(e.Message, want) {
 			t.Errorf("message %q lacks %q", e.Message, want)
 		}
 	}
-	for _, want := range []string{"one slot in place of 4", "q8_0", "a context of 1", "the model qwen3-0.6b"} {
-		if want == "q8_0" { // half of 4.5 GiB of cache is still too much
-			if strings.Contains(e.Hint, want) {
-				t.Errorf("hint %q offers %q", e.Hint, want)
-			}
-		} else if !strings.Contains(e.Hint, want) {
+	for _, want := range []string{"engine.slots: 1 in place of 4", "n_ctx: 1", "for the model qwen3-4b in config.yaml", "the model qwen3-0.6b"} {
+		if !strings.Contains(e.Hint, want) {
 			t.Errorf("hint %q lacks %q", e.Hint, want)
 		}
+	}
+	if e.Numbers["fits_slots"] != 1 || e.Numbers["fits_n_ctx"] != int64(p.LargestContext) || e.Names["fits_model"] != "qwen3-0.6b" {
+		t.Errorf("for a program: %v, %v", e.Numbers, e.Names)
+	}
+	var keys []string
+	for _, c := range p.Nearest {
+		keys = append(keys, c.Key+": "+c.Value)
+	}
+	if want := []string{"engine.slots: 1", fmt.Sprintf("n_ctx: %d", p.LargestContext), "model: qwen3-0.6b"}; !slices.Equal(keys, want) {
+		t.Errorf("changes %q, want %q", keys, want)
 	}
 	n := p.Need
 	for name, want := range map[string]int64{
@@ -95,8 +103,16 @@ func TestRefusalsSayWhatWouldFit(t *testing.T) {
 		t.Errorf("on a machine with nothing left: %+v, hint %q", hopeless.Nearest, e.Hint)
 	}
 	e = jeantrail.AsError(Make(machines["PC with 16 GB and 8"], fromCatalogue(t, "qwen3-32b"), Setting{NCtx: 8192, GPULayers: 65}, nil).Refusal())
-	if !strings.Contains(e.Message, "of graphics memory, of which 6.7 GiB can be used") {
+	if !strings.Contains(e.Message, "graphics memory, of which 6.7 GiB can be used") {
 		t.Errorf("with a GPU: %q", e.Message)
+	}
+	e = jeantrail.AsError(Make(machines["PC with 16 GB and 8"], fromCatalogue(t, "qwen3-14b"), Setting{NCtx: 8192, GPULayers: 41}, nil).Refusal())
+	if n := e.Numbers["fits_n_gpu_layers"]; n < 18 || n > 30 || !strings.Contains(e.Hint, fmt.Sprintf("n_gpu_layers: %d in place of 41", n)) {
+		t.Errorf("with too many layers on the GPU: %v, hint %q", e.Numbers, e.Hint)
+	}
+	streams := Make(machines["laptop with 8 GB"], m, Setting{NCtx: 32768, Slots: 4, Streams: true}, nil)
+	if each := jeantrail.AsError(streams.Refusal()).Numbers["fits_n_ctx"]; each*4 != int64(streams.LargestContext) || each%256 != 0 {
+		t.Errorf("of four caches each would have %d tokens, of %d together", each, streams.LargestContext)
 	}
 }
 
@@ -120,6 +136,32 @@ func TestAnIntegratedGPUTakesTheMachinesMemory(t *testing.T) {
 	}
 }
 
+// TestSeveralGPUs: each has scratch space and a reserve of its own, and those that
+// share the machine's memory are left alone beside one that does not.
+func TestSeveralGPUs(t *testing.T) {
+	m := fromCatalogue(t, "qwen3-14b")
+	machine := Machine{RAMAvailable: 8 * gib, RAMBandwidth: 20e9, Devices: []Device{
+		{Name: "A", VRAMFree: 7 * gib, Bandwidth: 400e9}, {Name: "B", VRAMFree: 7 * gib, Bandwidth: 300e9},
+	}}
+	both := Make(machine, m, Setting{NCtx: 4096, GPULayers: -1}, []Model{})
+	if !both.Fits || both.Setting.GPULayers != m.Layers()+1 || both.Setting.Devices != 2 || both.UsableVRAM != 12*gib {
+		t.Fatalf("on two GPUs: %+v", both)
+	}
+	one := both.Setting
+	one.Devices = 1
+	if got, want := both.Need.VRAM-m.Needs(one).VRAM, both.Need.Compute; got != want {
+		t.Errorf("the second GPU takes %d bytes more, its scratch space is %d", got, want)
+	}
+	machine.Devices = append(machine.Devices, Device{Name: "C", VRAMFree: 8 * gib, Bandwidth: 1e9, SharesTheMachine: true})
+	if got := Make(machine, m, Setting{NCtx: 4096, GPULayers: -1}, []Model{}); got.UsableVRAM != both.UsableVRAM || got.Need != both.Need || got.TokensPerSecond != both.TokensPerSecond {
+		t.Errorf("beside an integrated GPU: %+v, want %+v", got, both)
+	}
+	machine.Devices = machine.Devices[1:2]
+	if got := Make(machine, m, Setting{NCtx: 4096, GPULayers: -1}, []Model{}); !got.Fits || got.Setting.GPULayers >= m.Layers() || got.Setting.GPULayers < 10 {
+		t.Errorf("on one of them: %+v", got)
+	}
+}
+
 // TestSpeedIsBandwidthOverBytes works the estimate out by hand.
 func TestSpeedIsBandwidthOverBytes(t *testing.T) {
 	m := fromCatalogue(t, "qwen3-8b")
@@ -136,6 +178,15 @@ func TestSpeedIsBandwidthOverBytes(t *testing.T) {
 		t.Error("the CPU's speed is a bound")
 	}
 	close("CPU", cpu, 0.75*40e9/bytes)
+	// Four query heads share the keys and values of one: four cores go through them
+	// at 26 GB/s in all, a hundred are faster than the memory.
+	machine.CoresPhysical = 4
+	few, _ := TokensPerSecond(machine, m, Setting{NCtx: 8192})
+	close("four cores", few, 1/(float64(m.ActiveBytes())/(0.75*40e9)+4*1024*147_456/26e9))
+	machine.CoresPhysical = 100
+	many, _ := TokensPerSecond(machine, m, Setting{NCtx: 8192})
+	close("a hundred cores", many, cpu)
+	machine.CoresPhysical = 0
 	machine.Devices = []Device{{VRAMFree: 24 * gib, Bandwidth: 400e9}}
 	gpu, _ := TokensPerSecond(machine, m, Setting{NCtx: 8192, GPULayers: -1})
 	close("GPU", gpu, 10*cpu)

@@ -32,7 +32,7 @@ func Probe(ctx context.Context, folder string) (Machine, error) {
 	}
 	m := Machine{
 		RAMTotal: int64(ram.Total), RAMAvailable: int64(ram.Available),
-		CPU: cpuid.CPU.BrandName, Folder: folder,
+		CPU: cpuid.CPU.BrandName, Kernels: kernelsHere(), Folder: folder,
 	}
 	if c, ok := readContainer(cgroupFolder); ok {
 		m.RAMTotal = min(m.RAMTotal, c.limit)

@@ -63,7 +63,11 @@ func Recommend(machine Machine, list []catalogue.Model, want Setting) ([]Recomme
 			}
 			s := want
 			s.NCtx = min(s.NCtx, sized[i].ContextTrain)
-			group = append(group, judge(machine, c, Make(machine, sized[i], s, sized[:0])))
+			p := Make(machine, sized[i], s, sized[:0])
+			if speed := machine.Measured[c.Name]; speed > 0 {
+				p.TokensPerSecond, p.SpeedIsBound = speed, false
+			}
+			group = append(group, judge(machine, c, p))
 		}
 		out = append(out, order(group)...)
 	}
@@ -75,11 +79,14 @@ func judge(machine Machine, c catalogue.Model, p Plan) Recommendation {
 	r := Recommendation{Model: c, Plan: p}
 	speed := "its speed is not known"
 	if p.TokensPerSecond > 0 {
-		about := "about"
+		about, source := "about", "estimated"
 		if p.SpeedIsBound {
 			about = "at most"
 		}
-		speed = fmt.Sprintf("%s %.1f tokens a second (estimated)", about, p.TokensPerSecond)
+		if machine.Measured[c.Name] > 0 {
+			source = "measured"
+		}
+		speed = fmt.Sprintf("%s %.1f tokens a second (%s)", about, p.TokensPerSecond, source)
 	}
 	switch {
 	case !p.Fits:

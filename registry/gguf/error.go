@@ -34,7 +34,8 @@ const (
 	ReasonNotTextModel      Reason = "not_text_model"
 	ReasonNotProjector      Reason = "not_projector"
 	ReasonVocabOnly         Reason = "vocabulary_only"
-	ReasonSplit             Reason = "split"
+	ReasonSplit             Reason = "split"        // a part of a split model where it does not belong
+	ReasonMissingPart       Reason = "missing_part" // of a split model
 	ReasonMissingTensor     Reason = "missing_tensor"
 	ReasonNormType          Reason = "norm_type" // a norm or bias that is not F32
 	ReasonVocabulary        Reason = "vocabulary"

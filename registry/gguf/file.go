@@ -14,6 +14,7 @@ type File struct {
 	DataOffset int64 // of the tensor data, from the start of the file
 	Size       int64 // of the whole file
 	tensors    map[string]int
+	joined     bool // from several parts, by Join
 }
 
 // Tensor returns the tensor of that name, or nil.
@@ -24,7 +25,8 @@ func (f *File) Tensor(name string) *Tensor {
 	return nil
 }
 
-// Data returns the bytes of a tensor of f in src, the file that f was read from.
+// Data returns the bytes of a tensor of f in src, the file that f was read from;
+// for what Join made, src has the parts one after another.
 func (f *File) Data(src io.ReaderAt, t *Tensor) *io.SectionReader {
 	return io.NewSectionReader(src, f.DataOffset+t.Offset, t.Bytes)
 }
@@ -60,16 +62,16 @@ func Open(path string) (*File, error) {
 	return Read(fd, st.Size())
 }
 
-// Inspect opens the file at path, validates it as a model and describes it.
+// Inspect opens the model at path as OpenModel does, validates and describes it.
 func Inspect(path string) (*Summary, error) {
-	f, err := Open(path)
+	set, err := OpenModel(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := Validate(f); err != nil {
+	if err := Validate(set.Model); err != nil {
 		return nil, err
 	}
-	return Summarize(f), nil
+	return Summarize(set.Model), nil
 }
 
 func ioError(doing string, err error) *Error {

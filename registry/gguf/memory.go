@@ -6,16 +6,21 @@ type MemoryOptions struct {
 	Context int  // tokens of all sequences together; default: the trained length
 	UBatch  int  // tokens computed at once; default 512
 	Outputs int  // tokens of a ubatch that get logits; default UBatch
+	Streams int  // sequences that have a cache of their own; default 1, which all share
 	Q8KV    bool // KV cache in Q8_0 in place of F16
 }
 
 // Memory is an estimate of what a model takes, in bytes.
 type Memory struct {
-	// Weights is exact. On x86 CPUs llama.cpp copies Q4 matrices into another
-	// layout; the mapped originals then stay in the page cache only.
+	// Weights is exact. Some CPUs have llama.cpp copy matrices into another layout;
+	// the mapped originals then stay in the page cache only.
 	Weights int64
 	KV      int64 // exact for plain attention; an upper bound for sliding windows, latent attention and recurrent layers
-	Compute int64 // scratch space of the graph, an estimate
+	Compute int64 // scratch space of the graph
+	Unused  int64 // of Compute, what only the rows of images are written to
+	Work    int64 // operands of a matrix product in the weights' type; CPU
+	Cells   int64 // what is noted about each cell of the cache, all of them in use
+	Graph   int64 // descriptions of tensors, of the model and of the graphs
 	Output  int64 // logits handed out
 	Total   int64
 }
@@ -26,23 +31,35 @@ const (
 	contextPadding = 256
 )
 
+// What llama.cpp notes about a cell (llama-kv-cells.h): its position, shift,
+// place in an image and sequences (a bitset), and a node in each of two ordered
+// sets as soon as it is in use.
+const cellBytes = 4 + 4 + 12 + 32 + 2*48
+
+const (
+	tensorBytes = 32 + 336 // ggml_tensor_overhead
+	// A graph has for each of its nodes a tensor, two pointers, and slots of a hash
+	// table that has at least twice as many (ggml_graph_nbytes).
+	graphNodeBytes = tensorBytes + 2*8 + 2*(4+8) + 1
+	graphs         = 3 // kept: the one that is reserved, of prompts, and of single tokens
+	leastNodes     = 1024
+	tensorNodes    = 8  // nodes reserved for each tensor of the model
+	layerTensors   = 12 // of a model of which only the shape is known
+)
+
+// quantisedRow is the size of 256 activations in the type by which most quantised
+// weights are multiplied, Q8_K.
+const quantisedRow = 292
+
 // EstimateMemory says what f takes under opt. f must have passed Validate.
 //
-// With T tokens in a ubatch, O outputs, C cells of context, E the embedding
-// length, F the (used experts') feed-forward length, Q and KV the widths of the
-// query and of the keys or values of a layer, V the vocabulary:
-//
-//	KV      = sum over layers of (row(KV keys) + row(KV values)) * C
-//	Compute = 4*max(O*V + 5*T*E, T*(3E + max(2Q + KV keys + KV values, 3F))) + 2*T*C + 4*T*E
-//	Output  = 4*O*V
-//
-// row is the size of a row in the cache's type. The scratch space is reused
-// from layer to layer, so the largest moment counts: either the logits or one
-// layer's activations, all in F32, beside the F16 attention mask and the input
-// embeddings. KV is what llama.cpp allocates to the byte for plain attention.
-// Compute was fitted to what v0.5.0 reports on the CPU with flash attention:
-// equal for the 0.6B shape (512 or 256 tokens, 1 or 512 outputs, 512 to 16k
-// cells), up to a third above it for toy models, where it hardly counts.
+// KV is what llama.cpp allocates to the byte for plain attention: for every cell
+// and layer a row of keys and one of values in the cache's type. Each stream's
+// cells are rounded up to a multiple of 256. Compute is found by placing the
+// tensors of the graph as ggml-alloc does (see computation.scratch): equal to what
+// v0.5.0 reports on a CPU with flash attention for dense models and for mixtures
+// in the form of Qwen3. The rest follows from the sizes of llama.cpp's structures;
+// what is allocated for a process and a vocabulary is not in it.
 func EstimateMemory(f *File, opt MemoryOptions) (Memory, error) {
 	p, err := readParameters(f)
 	if err != nil {
@@ -52,35 +69,61 @@ func EstimateMemory(f *File, opt MemoryOptions) (Memory, error) {
 	if err != nil {
 		return Memory{}, err
 	}
-	vocab, context := int64(len(tokens)), p.context
+	context := p.context
 	if opt.Context > 0 {
 		context = int64(opt.Context)
 	}
 	// Bounded, so that no product below can overflow: Validate's limits make
 	// the sum of all less than 2^63.
-	context, _ = pad(min(context, MaxContextLength), contextPadding)
+	streams := min(orDefault(opt.Streams, 1), MaxContextLength)
+	perStream, _ := pad((min(context, MaxContextLength)+streams-1)/streams, contextPadding)
+	context = min(perStream*streams, MaxContextLength)
 	ubatch := min(orDefault(opt.UBatch, defaultUBatch), context)
-	outputs := min(orDefault(opt.Outputs, int(ubatch)), ubatch)
-
-	m := Memory{Weights: f.WeightBytes(), Output: 4 * outputs * vocab}
-	var widest int64
+	c := computation{
+		tokens: ubatch, outputs: min(orDefault(opt.Outputs, int(ubatch)), ubatch), vocabulary: int64(len(tokens)),
+		cells: perStream, embedding: p.embedding, layers: int(min(p.layers, settledLayers)),
+	}
+	m := Memory{Weights: f.WeightBytes(), Output: f32 * c.outputs * c.vocabulary, Cells: cellBytes * context}
 	for il := range p.layers {
 		keys, values := p.kvHeads[il]*p.keyLength, p.kvHeads[il]*p.valueLength
 		m.KV += context * (cacheRow(keys, opt.Q8KV) + cacheRow(values, opt.Q8KV))
-		q := p.heads[il] * p.keyLength
-		widest = max(widest, 2*q+keys+values, 3*p.usedFeedForward(il))
+		c.queries, c.keys, c.values = max(c.queries, p.heads[il]*p.keyLength), max(c.keys, keys), max(c.values, values)
+		c.attended = max(c.attended, p.heads[il]*p.valueLength)
+		c.feedForward = max(c.feedForward, p.feedForward[il])
 	}
-	m.Compute = 4*max(outputs*vocab+5*ubatch*p.embedding, ubatch*(3*p.embedding+widest)) + 2*ubatch*context + 4*ubatch*p.embedding
-	m.Total = m.Weights + m.KV + m.Compute + m.Output
+	if p.experts > 0 && p.expertFeedForward > 0 {
+		c.feedForward, c.experts, c.used = p.expertFeedForward, p.experts, p.expertsUsed
+	}
+	if n, ok := Get[uint32](&f.Metadata, f.archKey("n_deepstack_layers")); ok {
+		c.taps = min(int64(n), p.layers)
+	}
+	if opt.Q8KV {
+		c.rotations = rotations(p.keyLength, p.valueLength)
+	}
+	m.Compute, m.Work, m.Unused = c.scratch(), c.work(), c.rows()
+	n := int64(len(f.Tensors))
+	if n == 0 {
+		n = layerTensors * p.layers
+	}
+	m.Graph = graphs*graphNodeBytes*max(leastNodes, tensorNodes*n) + tensorBytes*n
+	m.Total = m.Weights + m.KV + m.Compute + m.Work + m.Cells + m.Graph + m.Output
 	return m, nil
 }
 
-// usedFeedForward is the feed-forward width one token passes in a layer.
-func (p *parameters) usedFeedForward(il int64) int64 {
-	if p.experts > 0 && p.expertFeedForward > 0 {
-		return p.expertFeedForward * p.expertsUsed
+// rotations is the size of the matrices by which llama.cpp turns keys and values
+// before it quantises them (build_input_k_rot in llama-kv-cache.cpp): for keys of
+// the largest power of two that divides a head, for values of 64.
+func rotations(keyLength, valueLength int64) int64 {
+	const least = 64
+	var n int64
+	if keyLength > 0 && keyLength%least == 0 {
+		side := keyLength & -keyLength
+		n += f32 * side * side
 	}
-	return p.feedForward[il]
+	if valueLength > 0 && valueLength%least == 0 {
+		n += f32 * least * least
+	}
+	return n
 }
 
 // cacheRow is the size of n cached elements, rounded up to whole blocks.

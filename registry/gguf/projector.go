@@ -48,7 +48,7 @@ type Projector struct {
 // assertion is an error.
 func ValidateProjector(f *File) error {
 	for _, check := range []func(*File) *Error{
-		checkIsProjector, checkHasData, checkSplit, checkProjectorType, checkEncoder, checkImages, checkProjectorTypes,
+		checkIsProjector, checkHasData, checkOneFile, checkProjectorType, checkEncoder, checkImages, checkProjectorTypes,
 		checkProjectorTensors,
 	} {
 		if err := check(f); err != nil {
@@ -92,6 +92,16 @@ func checkIsProjector(f *File) *Error {
 			hint("Give the mmproj file that is offered beside the text model's file, and the text model itself as model_path.")
 	}
 	return nil
+}
+
+// checkOneFile refuses a part of a split projector: libmtmd opens one file.
+func checkOneFile(f *File) *Error {
+	s, err := readSplit(f)
+	if err != nil || s.count == 1 {
+		return err
+	}
+	return refuse(ReasonSplit, "the file is one of %d parts of a projector, which must be in one file", s.count).
+		hint("Join the parts with \"llama-gguf-split --merge FIRST-PART OUTPUT\", then give the output.")
 }
 
 // projectorType is the form, from either of the keys that libmtmd reads.

@@ -59,10 +59,10 @@ func TestEstimateMemory(t *testing.T) {
 	if want := int64(2 * 512 * 2 * 32 * 2); m.KV != want {
 		t.Errorf("KV = %d, want %d", m.KV, want)
 	}
-	if want := int64(4*64*(3*32+3*64) + 2*64*512 + 4*64*32); m.Compute != want {
-		t.Errorf("compute = %d, want %d", m.Compute, want)
+	if m.Cells != 512*148 || m.Unused != 4*64*32 || m.Compute <= 2*64*512+m.Unused || m.Work < 64*64 {
+		t.Errorf("compute = %d, of which %d are for images; work = %d, cells = %d", m.Compute, m.Unused, m.Work, m.Cells)
 	}
-	if m.Output != 4*4*8 || m.Weights != f.WeightBytes() || m.Total != m.Weights+m.KV+m.Compute+m.Output {
+	if m.Output != 4*4*8 || m.Weights != f.WeightBytes() || m.Total != m.Weights+m.KV+m.Compute+m.Work+m.Cells+m.Graph+m.Output {
 		t.Errorf("output %d, weights %d, total %d", m.Output, m.Weights, m.Total)
 	}
 	q8, err := EstimateMemory(f, MemoryOptions{Context: 300, Q8KV: true})

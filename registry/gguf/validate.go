@@ -14,7 +14,7 @@ import (
 // loader compares names and shapes.
 func Validate(f *File) error {
 	for _, check := range []func(*File) *Error{
-		checkArchitecture, checkHasData, checkSplit, checkModelParameters,
+		checkArchitecture, checkHasData, checkSplit, checkMapped, checkModelParameters,
 		checkVocabulary, checkTemplates, checkNorms, checkKnownTensors,
 	} {
 		if err := check(f); err != nil {
@@ -69,23 +69,32 @@ func checkHasData(f *File) *Error {
 	return refuse(ReasonMissingTensor, "the file has no tensors")
 }
 
-// checkSplit refuses parts of a split model: what the other parts hold is not
-// in this file, so it cannot be vouched for.
+// checkSplit refuses a part of a split model alone: what the other parts hold is
+// not in this file, so it cannot be vouched for. Join has looked at all of them.
 func checkSplit(f *File) *Error {
-	no, _, err := optional[uint16](f, "split.no")
-	if err != nil {
+	s, err := readSplit(f)
+	if err != nil || s.count == 1 || f.joined {
 		return err
 	}
-	count, _, err := optional[uint16](f, "split.count")
-	if err != nil {
-		return err
+	return refuse(ReasonSplit, "the file is part %d of a model split into %d files, which are not beside it under the names of parts", max(0, s.no)+1, s.count).
+		hint("Put all parts into one folder, named NAME-00001-of-%05d.gguf and so on, and give the first.", s.count)
+}
+
+// mapAlignment is what ggml wants of the address of a buffer (TENSOR_ALIGNMENT).
+const mapAlignment = 32
+
+// checkMapped wants tensors where ggml can use them in the mapped file: a buffer
+// may begin at any of them, and an address that is not aligned fails an assertion.
+// Only files with a smaller general.alignment than the usual one can break this.
+func checkMapped(f *File) *Error {
+	if f.joined { // Join looks at each part: offsets in several files say nothing
+		return nil
 	}
-	if _, _, err := optional[int32](f, "split.tensors.count"); err != nil {
-		return err
-	}
-	if count > 1 {
-		return refuse(ReasonSplit, "the file is part %d of a model split into %d files", int(no)+1, count).
-			hint("Join the parts with \"llama-gguf-split --merge FIRST-PART OUTPUT\", then give the output.")
+	for i := range f.Tensors {
+		if t := &f.Tensors[i]; (f.DataOffset+t.Offset)%mapAlignment != 0 {
+			return refuse(ReasonAlignment, "tensor %q lies at byte %d of the file, must be at a multiple of %d", t.Name, f.DataOffset+t.Offset, mapAlignment).
+				hint("Convert the model again without a general.alignment of its own, or download another GGUF of it.")
+		}
 	}
 	return nil
 }

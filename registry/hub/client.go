@@ -23,11 +23,16 @@ type Options struct {
 	Endpoint string // http or https address of the hub; DefaultEndpoint
 	Token    string // for the hub, "" for none; never sent to another host
 
-	// Validate accepts or refuses the file of a whole model before it is
-	// installed; it must be given. ValidatePart does so for each part of a split
-	// model and ValidateProjector for a projector; without them, pulls that need
-	// them are refused before anything is fetched.
-	Validate, ValidatePart, ValidateProjector func(path string) error
+	// Validate accepts or refuses the file of a model before it is installed; it
+	// must be given. ValidateSplit does so for all parts of a split model, in order,
+	// and ValidateProjector for a projector; without them, pulls that need them are
+	// refused before anything is fetched. The files have temporary names.
+	Validate, ValidateProjector func(path string) error
+	ValidateSplit               func(parts []string) error
+
+	// Wait has a pull wait while another process, or a pull from another source,
+	// has a model of the same name under way. Without it that is a conflict.
+	Wait bool
 
 	Streams   int             // connections at a time; 4
 	PartBytes int64           // bytes of one part; 16 MiB
@@ -67,7 +72,8 @@ type File struct {
 
 // Result is what a pull brought.
 type Result struct {
-	Name      string // of the model: its file's name without .gguf
+	Name      string // of the model, as registry knows it
+	SHA256    string // of the model, as registry.SumOf makes it of Files
 	Source    string // where it came from, without passwords and signatures
 	Commit    string // of the repository, "" if not known
 	Files     []File // the model's file, or the parts of a split model in order; the first is the one to load
@@ -156,9 +162,9 @@ var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 // caller, never at the same time as itself.
 //
 // Codes: invalid (source, hash, or not a model), not_found, forbidden (gated or
-// private), conflict (another file of that name, or another process pulls it),
-// storage_full with needed_bytes and free_bytes, rate_limited, unsupported,
-// worker_unavailable (the source does not answer), cancelled.
+// private), conflict (another file of that name, or another pull of it and no
+// Options.Wait), storage_full with needed_bytes and free_bytes, rate_limited,
+// unsupported, worker_unavailable (the source does not answer), cancelled.
 func (c *Client) Pull(ctx context.Context, req Request, progress func(Event)) (Result, error) {
 	if ctx.Err() != nil {
 		return Result{}, stopped(ctx)

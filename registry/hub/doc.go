@@ -6,13 +6,15 @@
 // pull goes on where the last one ended, however it ended. A file gets its own
 // name when it is whole, its SHA-256 is the expected one and the check that
 // Options names has accepted it; no byte of it is seen under that name before.
+// The parts of a split model are checked together when all are there, and the
+// first, without which the others are no model, gets its name last.
 //
 // Two pulls of one model in a process share the work and the progress; a lock
 // file keeps two processes apart. A pull takes a few megabytes of memory,
 // whatever the size of the model.
 //
-// It may import the root package, registry, the standard library, the lock
-// file's library and golang.org/x/sys.
+// It may import the root package, registry, registry/gguf for the names of parts,
+// the standard library, the lock file's library and golang.org/x/sys.
 //
 // What must never happen here: a token sent to another host than the hub's, a
 // path that comes from outside, a file under its final name that was not

@@ -51,7 +51,7 @@ func childMain(text string) int {
 		}
 	}
 	c, err := New(Options{
-		Folder: e.Folder, Endpoint: e.Endpoint, PartBytes: e.PartBytes, Backoff: time.Millisecond, Retries: 100, Validate: accept,
+		Folder: e.Folder, Endpoint: e.Endpoint, PartBytes: e.PartBytes, Backoff: time.Millisecond, Retries: 100, Validate: accept, ValidateSplit: acceptAll,
 	})
 	if err == nil {
 		_, err = c.Pull(context.Background(), Request{Source: e.Source}, nil)
@@ -93,12 +93,22 @@ func accept(path string) error {
 	return nil
 }
 
+// acceptAll is accept for the parts of a model.
+func acceptAll(parts []string) error {
+	for _, path := range parts {
+		if err := accept(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // newClient makes a client of the hub with a new models folder.
 func newClient(t *testing.T, h *hubtest.Hub, change ...func(*Options)) *Client {
 	t.Helper()
 	o := Options{
 		Folder: t.TempDir(), Endpoint: h.URL, PartBytes: minPartBytes, Backoff: time.Millisecond,
-		Validate: accept, ValidatePart: accept, ValidateProjector: accept,
+		Validate: accept, ValidateSplit: acceptAll, ValidateProjector: accept,
 	}
 	for _, c := range change {
 		c(&o)

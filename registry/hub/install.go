@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/registry"
 )
 
 // install validates the files and gives them their names: the first part of a
@@ -17,21 +18,19 @@ func (p *pull) install() error {
 			fresh = append(fresh, it)
 		}
 	}
-	for _, it := range fresh {
-		p.meter.begin(PhaseValidating, it.name.text, it.partial.m.Bytes, it.partial.m.Bytes)
-		check := map[kind]func(string) error{
-			wholeModel: p.c.opts.Validate, splitPart: p.c.opts.ValidatePart, projector: p.c.opts.ValidateProjector,
-		}[it.kind]
-		if err := check(it.partial.base + partialEnding); err != nil {
-			it.partial.close()
-			return errors.Join(err, discard(it.partial.base))
-		}
+	if err := p.validate(fresh); err != nil {
+		return err
 	}
 	for _, it := range slices.Backward(fresh) {
 		if err := it.partial.file.Sync(); err != nil {
 			return diskError(err, "write "+it.name.text)
 		}
 		it.partial.close()
+		if it == p.items[0] && len(fresh) > 1 { // a power cut must not leave this name without the others
+			if err := syncFolder(p.c.opts.Folder); err != nil {
+				return diskError(err, "write "+p.c.opts.Folder)
+			}
+		}
 		if err := rename(it.partial.base+partialEnding, it.name.in(p.c.opts.Folder)); err != nil {
 			return err
 		}
@@ -45,6 +44,54 @@ func (p *pull) install() error {
 		}
 	}
 	return nil
+}
+
+// validate checks each file that is new, and the parts of a split model together,
+// also with those that are there already. Of what is refused nothing is kept:
+// nothing of it could be used.
+func (p *pull) validate(fresh []*item) error {
+	var parts []string
+	var ofModel []*item // the new ones
+	for _, it := range p.items {
+		if it.kind != splitPart {
+			continue
+		}
+		if it.partial == nil {
+			parts = append(parts, it.file.Path)
+			continue
+		}
+		parts, ofModel = append(parts, it.partial.base+partialEnding), append(ofModel, it)
+	}
+	if len(ofModel) > 0 {
+		var bytes int64
+		for _, it := range ofModel {
+			bytes += it.partial.m.Bytes
+		}
+		p.meter.begin(PhaseValidating, "", bytes, bytes)
+		if err := p.c.opts.ValidateSplit(parts); err != nil {
+			return refusedFiles(err, ofModel)
+		}
+	}
+	for _, it := range fresh {
+		check := map[kind]func(string) error{wholeModel: p.c.opts.Validate, projector: p.c.opts.ValidateProjector}[it.kind]
+		if check == nil {
+			continue // a part, which was checked with the others
+		}
+		p.meter.begin(PhaseValidating, it.name.text, it.partial.m.Bytes, it.partial.m.Bytes)
+		if err := check(it.partial.base + partialEnding); err != nil {
+			return refusedFiles(err, []*item{it})
+		}
+	}
+	return nil
+}
+
+// refusedFiles removes files that a check did not accept.
+func refusedFiles(err error, items []*item) error {
+	for _, it := range items {
+		it.partial.close()
+		err = errors.Join(err, discard(it.partial.base))
+	}
+	return err
 }
 
 // rename gives a file its final name, but never in the place of another that
@@ -74,9 +121,11 @@ func (p *pull) result() Result {
 			r.Files = append(r.Files, it.file)
 		}
 	}
-	if it := p.items[0]; it.kind == splitPart { // the name under which a split model is found
-		r.Name, _ = cutGGUF(it.name.text)
+	sums := make([]string, len(r.Files))
+	for i, f := range r.Files {
+		sums[i] = f.SHA256
 	}
+	r.SHA256 = registry.SumOf(sums)
 	p.meter.begin(PhaseDone, "", bytes, bytes)
 	return r
 }

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"fmt"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/registry"
+	"github.com/jeantrail/jeantrail-ai/registry/gguf"
 )
 
 // kind is what a file of a model is.
@@ -40,7 +40,7 @@ func newFileName(model string, k kind, part, parts int) (fileName, error) {
 		if part < 1 || part > parts || parts > maxParts {
 			return fileName{}, jeantrail.Errorf(jeantrail.CodeInvalid, "there is no part %d of %d of a model", part, parts)
 		}
-		return fileName{fmt.Sprintf("%s-%05d-of-%05d.gguf", model, part, parts), model}, nil
+		return fileName{gguf.PartPath(model, part, parts), model}, nil
 	case projector:
 		return fileName{model + projectorEnding, model}, nil
 	default:
@@ -71,7 +71,7 @@ func (n fileName) String() string { return n.text }
 const projectorEnding = ".mmproj"
 
 // maxParts bounds how many files a split model may have.
-const maxParts = 999
+const maxParts = gguf.MaxParts
 
 var (
 	splitName = regexp.MustCompile(`^(.+)-(\d{5})-of-(\d{5})$`)

@@ -36,9 +36,9 @@ func (c *Client) plan(ctx context.Context, p *pacer, s Source, req Request) (mod
 		return "", nil, err
 	}
 	for _, it := range items {
-		if it.kind == splitPart && c.opts.ValidatePart == nil {
-			return "", nil, jeantrail.Errorf(jeantrail.CodeUnsupported, "%s is split into several files, which this program does not run", s.shown()).
-				WithHint("Choose a model in one file, or fetch the parts by other means, join them with \"llama-gguf-split --merge FIRST-PART OUTPUT\" and use: jeantrail-ai model import OUTPUT")
+		if it.kind == splitPart && c.opts.ValidateSplit == nil {
+			return "", nil, jeantrail.Errorf(jeantrail.CodeUnsupported, "%s is split into several files, which this program does not check", s.shown()).
+				WithHint("Choose a model in one file.")
 		}
 		if it.kind == projector && c.opts.ValidateProjector == nil {
 			return "", nil, jeantrail.Errorf(jeantrail.CodeUnsupported, "%s brings a projector, which this program does not check", s.shown()).
@@ -103,8 +103,8 @@ func planURL(s Source, req Request) (string, []*item, error) {
 	if err != nil {
 		return "", nil, badSource("the address %s cannot be read", s.shown())
 	}
-	stem, isGGUF := cutGGUF(path.Base(u.Path))
-	stem, part, parts := splitStem(stem)
+	whole, isGGUF := cutGGUF(path.Base(u.Path))
+	stem, part, parts := splitStem(whole)
 	if part < 1 || part > parts || parts > maxParts {
 		return "", nil, badSource("the name %s counts its parts wrongly", path.Base(u.Path))
 	}
@@ -112,7 +112,8 @@ func planURL(s Source, req Request) (string, []*item, error) {
 	items, err := modelItems(model, parts, func(i int) (*item, error) {
 		of := *u
 		if parts > 1 {
-			of = *u.ResolveReference(&url.URL{Path: fmt.Sprintf("./%s-%05d-of-%05d.gguf", stem, i+1, parts)})
+			ending := path.Base(u.Path)[len(whole):] // in the case in which it was given
+			of = *u.ResolveReference(&url.URL{Path: fmt.Sprintf("./%s-%05d-of-%05d%s", stem, i+1, parts, ending)})
 			of.RawQuery = u.RawQuery
 		}
 		return &item{url: &of, sha256: req.SHA256, pinned: req.SHA256 != ""}, nil

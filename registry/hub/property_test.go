@@ -36,23 +36,39 @@ func number(t *testing.T, name string, usually int) int {
 // it as large as one likes.
 func TestEveryPullEndsRight(t *testing.T) {
 	pulls, length := number(t, "JEANTRAIL_TEST_PULLS", 20), number(t, "JEANTRAIL_TEST_PULL_BYTES", 8<<20)
+	everyPullEndsRight(t, pulls, [][]byte{hubtest.Content(length, 1)})
+}
+
+// TestEverySplitPullEndsRight is the same for a model in parts, of which the first
+// is never there without the others.
+func TestEverySplitPullEndsRight(t *testing.T) {
+	pulls, length := number(t, "JEANTRAIL_TEST_PULLS", 10), number(t, "JEANTRAIL_TEST_PULL_BYTES", 8<<20)
+	everyPullEndsRight(t, pulls, [][]byte{
+		hubtest.Content(length/5, 1), hubtest.Content(length/2, 2), hubtest.Content(length/5, 3), hubtest.Content(length/10, 4),
+	})
+}
+
+func everyPullEndsRight(t *testing.T, pulls int, parts [][]byte) {
+	t.Helper()
+	var length int
+	for _, content := range parts {
+		length += len(content)
+	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	content := hubtest.Content(length, 1)
-	sum := hubtest.SHA256(content)
 	var cuts, stops, kills int
 	var again int64
 	for i := range pulls {
-		s := &stormyPull{t: t, random: random, content: content, partBytes: max(1<<20, int64(length)/64)}
+		s := &stormyPull{t: t, random: random, parts: parts, length: int64(length), partBytes: max(1<<20, int64(length)/64)}
 		s.run()
 		if t.Failed() {
 			t.Fatalf("pull %d of %d", i+1, pulls)
 		}
 		cuts, stops, kills, again = cuts+s.cuts, stops+s.stops, kills+s.kills, again+s.again
 	}
-	t.Logf("%d pulls of %d bytes, SHA-256 %s: %d cut connections, %d callers who left, %d killed processes; %d bytes came twice",
-		pulls, length, sum[:12], cuts, stops, kills, again)
+	t.Logf("%d pulls of %d bytes in %d files: %d cut connections, %d callers who left, %d killed processes; %d bytes came twice",
+		pulls, length, len(parts), cuts, stops, kills, again)
 	if pulls >= 20 && (cuts == 0 || stops == 0 || kills == 0) {
 		t.Error("some kind of interruption never happened")
 	}
@@ -62,18 +78,29 @@ func TestEveryPullEndsRight(t *testing.T) {
 type stormyPull struct {
 	t         *testing.T
 	random    *rand.Rand
-	content   []byte
+	parts     [][]byte // the content of the model's files
+	length    int64    // of all
 	partBytes int64
 
 	cuts, stops, kills int
 	again              int64
 }
 
-const stormyFile = "m-Q4_K_M.gguf"
+const stormyModel = "m-Q4_K_M"
+
+// file is the name of a file of the model.
+func (s *stormyPull) file(i int) string {
+	if len(s.parts) == 1 {
+		return stormyModel + ".gguf"
+	}
+	return hubtest.PartName(stormyModel, i+1, len(s.parts))
+}
 
 func (s *stormyPull) run() {
 	h := hubtest.New(s.t)
-	h.Put(repo, stormyFile, s.content)
+	for i, content := range s.parts {
+		h.Put(repo, s.file(i), content)
+	}
 	folder := s.t.TempDir()
 	s.cut(h)
 	for range s.random.IntN(3) {
@@ -85,18 +112,29 @@ func (s *stormyPull) run() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	got, err := os.ReadFile(filepath.Join(folder, stormyFile))
-	if err != nil || !bytes.Equal(got, s.content) || r.Files[0].SHA256 != hubtest.SHA256(got) {
-		s.t.Errorf("the file has %d bytes that are not the right ones: %v", len(got), err)
+	for i, content := range s.parts {
+		got, err := os.ReadFile(filepath.Join(folder, s.file(i)))
+		if err != nil || !bytes.Equal(got, content) || r.Files[i].SHA256 != hubtest.SHA256(got) {
+			s.t.Errorf("%s has %d bytes that are not the right ones: %v", s.file(i), len(got), err)
+		}
 	}
-	if installed, unfinished := names(s.t, folder); len(installed) != 1 || len(unfinished) > 0 {
+	if installed, unfinished := names(s.t, folder); len(installed) != len(s.parts) || len(unfinished) > 0 {
 		s.t.Errorf("the folder has %v and %v", installed, unfinished)
 	}
-	_, s.again = h.Sent(repo, stormyFile)
+	_, s.again = s.sent(h)
 	s.cuts = h.Cuts()
 	if most := int64(s.cuts+s.stops+s.kills) * s.partBytes; s.again > most {
 		s.t.Errorf("%d bytes came twice; for %d cuts, %d stops and %d kills it may be %d", s.again, s.cuts, s.stops, s.kills, most)
 	}
+}
+
+// sent is how many bytes of all files were sent, and how many of them twice.
+func (s *stormyPull) sent(h *hubtest.Hub) (total, again int64) {
+	for i := range s.parts {
+		n, twice := h.Sent(repo, s.file(i))
+		total, again = total+n, again+twice
+	}
+	return total, again
 }
 
 // cut makes connections break at random, not so often that no part gets through.
@@ -122,12 +160,13 @@ func (s *stormyPull) client(h *hubtest.Hub, folder string) *Client {
 // interrupt pulls until a random number of bytes was sent, then leaves or is
 // killed. A pull that is done before is as well.
 func (s *stormyPull) interrupt(h *hubtest.Hub, folder string) {
-	at := 1 + s.random.Int64N(int64(len(s.content)))
+	defer s.notHalf(folder)
+	at := 1 + s.random.Int64N(s.length)
 	var enough bool
 	reached := make(chan struct{})
-	have, _ := h.Sent(repo, stormyFile)
+	have, _ := s.sent(h)
 	h.Behave(func(b *hubtest.Behaviour) {
-		b.BytesPerSecond = max(16<<20, int64(len(s.content)))
+		b.BytesPerSecond = max(16<<20, s.length)
 		b.OnSent = func(total int64) {
 			if total-have >= at && !enough {
 				enough = true
@@ -157,6 +196,18 @@ func (s *stormyPull) interrupt(h *hubtest.Hub, folder string) {
 		s.stops++
 	default:
 		s.t.Error(err)
+	}
+}
+
+// notHalf wants the first file only where all others are.
+func (s *stormyPull) notHalf(folder string) {
+	if _, err := os.Stat(filepath.Join(folder, s.file(0))); err != nil {
+		return
+	}
+	for i, content := range s.parts {
+		if got, err := os.ReadFile(filepath.Join(folder, s.file(i))); err != nil || !bytes.Equal(got, content) {
+			s.t.Errorf("the model is seen while %s has %d of %d bytes: %v", s.file(i), len(got), len(content), err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gofrs/flock"
 
@@ -46,7 +47,7 @@ func (c *Client) run(ctx context.Context, source Source, req Request, publish fu
 	if err := os.MkdirAll(incoming, 0o700); err != nil {
 		return Result{}, diskError(err, "make "+incoming)
 	}
-	unlock, err := lock(incoming, p.model)
+	unlock, err := p.lock(ctx, incoming)
 	if err != nil {
 		return Result{}, err
 	}
@@ -110,6 +111,9 @@ func (p *pull) close() {
 // for all of them, before the first is fetched.
 func (p *pull) prepare(ctx context.Context, incoming string) error {
 	var total, have, needed int64
+	if err := p.onlyForm(); err != nil {
+		return err
+	}
 	for _, it := range p.items {
 		there, err := p.installed(ctx, incoming, it)
 		if err != nil {
@@ -143,6 +147,28 @@ func (p *pull) prepare(ctx context.Context, incoming string) error {
 	return nil
 }
 
+// onlyForm refuses a pull beside another model of the same name: a split one
+// beside a whole one, or one of another number of parts.
+func (p *pull) onlyForm() error {
+	entries, err := os.ReadDir(p.c.opts.Folder)
+	if err != nil {
+		return diskError(err, "read "+p.c.opts.Folder)
+	}
+	own := make(map[string]bool)
+	for _, it := range p.items {
+		own[it.name.text] = true
+	}
+	for _, e := range entries {
+		stem, ok := strings.CutSuffix(e.Name(), ".gguf")
+		if model, _, _ := splitStem(stem); !ok || model != p.model || own[e.Name()] {
+			continue
+		}
+		return jeantrail.Errorf(jeantrail.CodeConflict, "the models folder has another model %s, with the file %s", p.model, e.Name()).
+			WithHint("Pull this one under another name with --name, or remove the other with: jeantrail-ai model remove %s; parts without their first go with: jeantrail-ai model prune", p.model)
+	}
+	return nil
+}
+
 // installed reports whether a file is in the models folder already. Another file
 // of that name is a conflict.
 func (p *pull) installed(ctx context.Context, incoming string, it *item) (bool, error) {
@@ -168,7 +194,7 @@ func (p *pull) installed(ctx context.Context, incoming string, it *item) (bool, 
 			return false, other
 		}
 	}
-	sum, err := registry.Hash(ctx, path, func(read, _ int64) { p.meter.at(read) })
+	sum, err := registry.HashFile(ctx, path, func(read, _ int64) { p.meter.at(read) })
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, stopped(ctx)

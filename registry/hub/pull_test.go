@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/registry"
 	"github.com/jeantrail/jeantrail-ai/registry/hub/hubtest"
 )
 
@@ -26,7 +27,7 @@ func TestAPullByTheNameOfTheRepository(t *testing.T) {
 	path := filepath.Join(c.opts.Folder, "Qwen3-Test-Q4_K_M.gguf")
 	holds(t, path, content)
 	want := File{Path: path, Bytes: int64(len(content)), SHA256: sum}
-	if r.Name != "Qwen3-Test-Q4_K_M" || !slices.Equal(r.Files, []File{want}) || r.Projector != nil || r.Commit != hubtest.Commit || r.Fetched != want.Bytes {
+	if r.Name != "Qwen3-Test-Q4_K_M" || r.SHA256 != sum || !slices.Equal(r.Files, []File{want}) || r.Projector != nil || r.Commit != hubtest.Commit || r.Fetched != want.Bytes {
 		t.Errorf("result: %+v", r)
 	}
 	if installed, unfinished := names(t, c.opts.Folder); len(installed) != 1 || len(unfinished) != 0 {
@@ -94,10 +95,10 @@ func TestWhatASourceMeans(t *testing.T) {
 func TestASplitModelWithAProjector(t *testing.T) {
 	h := hubtest.New(t)
 	var parts [][]byte
-	for i, name := range []string{"Q4_K_M/v-Q4_K_M-00001-of-00003.gguf", "Q4_K_M/v-Q4_K_M-00002-of-00003.gguf", "Q4_K_M/v-Q4_K_M-00003-of-00003.gguf"} {
+	for i := range 3 {
 		parts = append(parts, hubtest.Content(100_000+i, uint64(i)))
-		h.Put(repo, name, parts[i])
 	}
+	sums := h.PutSplit(repo, "Q4_K_M/v-Q4_K_M", parts)
 	eyes := hubtest.Content(70_000, 9)
 	h.Put(repo, "mmproj-F32.gguf", hubtest.Content(70_000, 8))
 	h.Put(repo, "mmproj-F16.gguf", eyes)
@@ -119,7 +120,7 @@ func TestASplitModelWithAProjector(t *testing.T) {
 				holds(t, filepath.Join(c.opts.Folder, stem+n), parts[i])
 			}
 			holds(t, filepath.Join(c.opts.Folder, stem+".mmproj"), eyes)
-			if r.Name != stem+"-00001-of-00003" || len(r.Files) != 3 || !strings.HasSuffix(r.Files[2].Path, "-00003-of-00003.gguf") || r.Projector == nil {
+			if r.Name != stem || r.SHA256 != registry.SumOf(sums) || len(r.Files) != 3 || !strings.HasSuffix(r.Files[2].Path, "-00003-of-00003.gguf") || r.Projector == nil {
 				t.Errorf("result: %+v", r)
 			}
 			if last := l.events[len(l.events)-1]; last.Total != 300_003+70_000 {
@@ -131,7 +132,7 @@ func TestASplitModelWithAProjector(t *testing.T) {
 	if r, _ := pullOne(t, c, Request{Source: "hf:" + repo, Projector: "none"}); r.Projector != nil {
 		t.Errorf("a projector that nobody wanted: %+v", r)
 	}
-	c = newClient(t, h, func(o *Options) { o.ValidatePart = nil })
+	c = newClient(t, h, func(o *Options) { o.ValidateSplit = nil })
 	if _, err := c.Pull(t.Context(), Request{Source: "hf:" + repo}, nil); jeantrail.CodeOf(err) != jeantrail.CodeUnsupported {
 		t.Errorf("a split model where none can be run: %v", err)
 	}

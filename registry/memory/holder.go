@@ -53,6 +53,16 @@ func (b *Budget) Register(h Holding) *Holder {
 	return holder
 }
 
+// Pin says whether the holder stays when others need room. What it holds does not
+// change.
+func (h *Holder) Pin(on bool) {
+	b := h.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h.pinned = on
+	b.wakeAll()
+}
+
 // Bytes returns what the holder holds.
 func (h *Holder) Bytes() int64 {
 	h.budget.mu.Lock()

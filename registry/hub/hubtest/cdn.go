@@ -188,6 +188,9 @@ func (s *sender) Write(b []byte) (int, error) {
 		if s.limit > 0 {
 			chunk = chunk[:min(int64(len(chunk)), s.limit-s.sent)]
 		}
+		if !s.held() {
+			panic(http.ErrAbortHandler)
+		}
 		s.count(int64(len(chunk)))
 		n, err := s.ResponseWriter.Write(chunk)
 		written, s.sent = written+n, s.sent+int64(n)
@@ -225,6 +228,27 @@ func (s *sender) end() {
 		}
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// held waits as Hold says, and reports false if the client went away meanwhile.
+func (s *sender) held() bool {
+	if s.b.Hold == nil || s.small {
+		return true
+	}
+	s.h.mu.Lock()
+	reached := s.h.sent >= s.b.HoldAfter
+	s.h.mu.Unlock()
+	if !reached {
+		return true
+	}
+	_ = http.NewResponseController(s.ResponseWriter).Flush() // a broken connection shows at the next write
+	select {
+	case <-s.b.Hold:
+		return true
+	case <-s.r.Context().Done():
+	case <-s.h.stop:
+	}
+	return false
 }
 
 // wait reports false if the client went away meanwhile.

@@ -48,6 +48,10 @@ type Behaviour struct {
 	OnSent func(total int64)
 
 	BytesPerSecond int64 // of each connection; 0 is unlimited
+	// Hold makes bodies that begin from now on wait, from the moment that HoldAfter
+	// bytes of bodies were sent since Forget, until it is closed; nil is never.
+	Hold      <-chan struct{}
+	HoldAfter int64
 	// Cut says after how many bytes a body breaks off; 0 is never. It is asked for
 	// each body that is longer than a probe.
 	Cut func() int64
@@ -161,6 +165,21 @@ func SHA256(content []byte) string {
 
 // Put adds a file to a repository, or replaces it, and returns its SHA-256.
 func (h *Hub) Put(repo, path string, content []byte) string { return h.put(repo, path, content, true) }
+
+// PutSplit adds the parts of a split model as PREFIX-00001-of-00003.gguf and so
+// on, and returns their SHA-256.
+func (h *Hub) PutSplit(repo, prefix string, parts [][]byte) []string {
+	sums := make([]string, len(parts))
+	for i, content := range parts {
+		sums[i] = h.Put(repo, PartName(prefix, i+1, len(parts)), content)
+	}
+	return sums
+}
+
+// PartName is the name of a part of a split model, counted from 1.
+func PartName(prefix string, part, parts int) string {
+	return fmt.Sprintf("%s-%05d-of-%05d.gguf", prefix, part, parts)
+}
 
 // PutSmall adds a file that is kept in git itself, without a SHA-256.
 func (h *Hub) PutSmall(repo, path string, content []byte) { h.put(repo, path, content, false) }
