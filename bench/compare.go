@@ -248,6 +248,8 @@ func differences(a, b *Report) []Difference {
 	number("threads", a.Settings.Threads, b.Settings.Threads)
 	number("gpu layers", a.Settings.GPULayers, b.Settings.GPULayers)
 	number("batch", a.Settings.Batch, b.Settings.Batch)
+	number("slots", a.Settings.Slots, b.Settings.Slots)
+	fact("kv", a.Settings.KV, b.Settings.KV)
 	fact("server", a.Settings.URL, b.Settings.URL)
 	fact("api", string(a.Settings.API), string(b.Settings.API))
 	fact("version", a.Build.Version, b.Build.Version)

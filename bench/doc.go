@@ -7,13 +7,14 @@
 //	raw      a Decoder's prefill (pp) and decode (tg), as llama-bench defines them
 //	batched  the same of several sequences at once, as llama-batched-bench does
 //	engine   an engine within this process, a Runner: the time to the first token
-//	         cold, found in the KV cache and with a shared beginning, streams side
-//	         by side, and how soon a cancelled one makes room
+//	         cold, found in the KV cache and with a shared beginning, and of one that
+//	         is a Demoter fetched from memory and from disk, streams side by side,
+//	         and how soon a cancelled one makes room
 //	http     any server over HTTP: ours, llama-server, Ollama, OpenAI-compatible
 //
 // All of them end in a Report. Write prints one as a table, Markdown, JSON, CSV
-// or SQL, Read reads the JSON back, Compare says which of its figures differ by
-// more than chance, and Chart draws it.
+// or SQL, Read reads the JSON back, Run makes it ready to be kept in a database,
+// Compare says which of its figures differ by more than chance, and Chart draws it.
 //
 // Times in reports are in milliseconds, speeds in tokens per second. The time to
 // the first token counts from before the request is sent to the arrival of the

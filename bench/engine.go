@@ -11,12 +11,15 @@ import (
 
 // EngineOptions are what Engine measures. Zero values take the defaults.
 type EngineOptions struct {
-	Streams      []int  // requests at once: 1, 4, 8 and 16
-	Repeat       int    // times each test is run: 5
-	PromptTokens int    // about: 128
-	MaxTokens    int    // of each answer: 64
-	Seed         uint64 // of the prompts; drawn if 0, and in the report
-	Progress     func(Progress)
+	Streams      []int // requests at once: 1, 4, 8 and 16
+	Repeat       int   // times each test is run: 5
+	PromptTokens int   // about: 128
+	MaxTokens    int   // of each answer: 64
+	// RestoreTokens is about how long the prompts are that are put away and fetched
+	// again: 512. Short ones are evaluated as fast as they are fetched.
+	RestoreTokens int
+	Seed          uint64 // of the prompts; drawn if 0, and in the report
+	Progress      func(Progress)
 }
 
 func (o *EngineOptions) check() (err error) {
@@ -28,10 +31,11 @@ func (o *EngineOptions) check() (err error) {
 	}
 	o.Repeat = orDefault(o.Repeat, defaultRounds)
 	o.PromptTokens, o.MaxTokens = orDefault(o.PromptTokens, defaultPrompt), orDefault(o.MaxTokens, defaultGen)
+	o.RestoreTokens = orDefault(o.RestoreTokens, defaultRestore)
 	for o.Seed == 0 {
 		o.Seed = rand.Uint64()
 	}
-	return checkTokens(o.PromptTokens, o.MaxTokens)
+	return errors.Join(checkTokens(o.PromptTokens, o.MaxTokens), checkTokens(o.RestoreTokens, o.MaxTokens))
 }
 
 func orDefault(n, otherwise int) int {
@@ -45,7 +49,8 @@ func orDefault(n, otherwise int) int {
 // a prompt it has not seen (cold), of the same again (warm in KV) and of one
 // whose first three quarters it has seen (shared beginning); streams side by
 // side; and from cancelling a request to its slot being free, while it decodes
-// and while its prompt is evaluated.
+// and while its prompt is evaluated. If the runner is a Demoter, also of a prompt
+// that was put away in memory and on disk (from RAM, from disk).
 //
 // The caller fills in the facts of the report. If it is an error that stops the
 // measurement, the report has what was measured until then.
@@ -67,6 +72,9 @@ func (m *measurement) engine(ctx context.Context, o *EngineOptions) error {
 		return err
 	}
 	if err := m.shared(ctx, o); err != nil {
+		return err
+	}
+	if err := m.restores(ctx, o); err != nil {
 		return err
 	}
 	for _, n := range o.Streams {

@@ -115,7 +115,7 @@ func TestEngineMeasuresExactly(t *testing.T) {
 		if c := rows["warm in KV"].Cached; c == nil || *c != 40 {
 			t.Errorf("%v tokens were cached", c)
 		}
-		if len(report.Notes) != 0 || report.Kind != KindEngine || report.Settings.Seed != 1 {
+		if len(report.Notes) != 1 || !strings.Contains(report.Notes[0], "from RAM, from disk: not measured") || report.Kind != KindEngine || report.Settings.Seed != 1 {
 			t.Errorf("%+v", report)
 		}
 		if tests["cold"] != 1 || tests[testLoad] != 2 || tests["cancel in prefill"] != 1 {

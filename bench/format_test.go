@@ -116,6 +116,7 @@ func TestReadRefuses(t *testing.T) {
 		"another format": `{"format":2,"kind":"raw"}`,
 		"other JSON":     `{"model":"qwen3","tests":[]}`,
 		"no kind":        `{"format":1}`,
+		"another kind":   `{"format":1,"kind":"cold","rows":[]}`,
 		"no streams":     `{"format":1,"kind":"http","rows":[{"test":"load"}]}`,
 		"more failures":  `{"format":1,"kind":"http","rows":[{"test":"load","streams":1,"requests":1,"failures":[{"count":2}]}]}`,
 		"half a report":  `{"format":1,"kind":"raw"`,

@@ -14,6 +14,8 @@ const (
 	testCold          = "cold"
 	testWarm          = "warm in KV"
 	testShared        = "shared beginning"
+	testRAM           = "from RAM"
+	testDisk          = "from disk"
 	testCancelDecode  = "cancel while decoding"
 	testCancelPrefill = "cancel in prefill"
 )
@@ -23,8 +25,10 @@ const (
 	defaultRounds = 5
 	defaultPrompt = 128
 	defaultGen    = 64
-	mostStreams   = 1024
-	warmUpTokens  = 8
+	// defaultRestore is where fetching a prompt is worth it on every machine.
+	defaultRestore = 512
+	mostStreams    = 1024
+	warmUpTokens   = 8
 )
 
 // defaultStreams are measured if none are named.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,9 @@ const (
 	KindEngine  Kind = "engine"
 	KindHTTP    Kind = "http"
 )
+
+// Kinds lists every kind.
+func Kinds() []Kind { return []Kind{KindRaw, KindBatched, KindEngine, KindHTTP} }
 
 // format is the version of the JSON form; Read refuses another.
 const format = 1
@@ -88,6 +92,8 @@ type Settings struct {
 	Threads   int    `json:"threads,omitempty"`
 	GPULayers int    `json:"gpu_layers,omitempty"` // that are on the GPU
 	Batch     int    `json:"batch,omitempty"`
+	Slots     int    `json:"slots,omitempty"` // requests at once, of an engine
+	KV        string `json:"kv,omitempty"`    // streams, or unified: one pool for all slots
 	URL       string `json:"url,omitempty"`
 	API       API    `json:"api,omitempty"`
 	Seed      uint64 `json:"seed,omitempty,string"` // of the prompts; a string, as JSON's numbers are not so large
@@ -179,6 +185,10 @@ func Read(r io.Reader) (*Report, error) {
 	if report.Format != format || report.Kind == "" {
 		return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "this is no report of format %d, but of format %d and kind %q", format, report.Format, report.Kind).
 			WithHint("Measure again with this version: jeantrail-ai bench … -o json")
+	}
+	if !slices.Contains(Kinds(), report.Kind) {
+		return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "this is no report: there is no kind %.80q", report.Kind).
+			WithHint("Write one with: jeantrail-ai bench … -o json")
 	}
 	for i := range report.Rows {
 		row := &report.Rows[i]

@@ -212,6 +212,11 @@ func (r *Report) facts() []string {
 	line("build", r.Build.Version, llama, r.Build.Flags)
 	line("model", r.Model.Name, r.Model.Quantization, sum, unit(r.Model.Context, "tokens of context"))
 	line("machine", r.Machine.CPU, unit(r.Machine.Cores, "cores"), unit(r.Settings.Threads, "threads"), strings.Join(r.Machine.Features, " "), r.Machine.GPU)
+	kv := r.Settings.KV
+	if kv != "" {
+		kv = "KV " + kv
+	}
+	line("engine", unit(r.Settings.Slots, "slots"), kv)
 	line("server", r.Settings.URL, string(r.Settings.API))
 	for _, n := range r.Notes {
 		line("note", n)
