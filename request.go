@@ -149,6 +149,10 @@ type TextRequest struct {
 	Thinking  bool
 	Raw       bool // the prompt goes to the model as it is, without the chat template
 	IgnoreEOS bool // generate up to MaxTokens
+
+	// NoWait: a model in process that is not loaded refuses the request with
+	// model_loading, and is loaded for the next one.
+	NoWait bool
 }
 
 // Validate reports the first thing wrong with the request, and what to do

@@ -75,7 +75,7 @@ type MemoryUse struct {
 type MemoryHolder struct {
 	Name      string
 	Bytes     int64
-	Source    string // where the figure is from: model, config or worker
+	Source    string // where the figure is from: model, config, worker or prefixes (kept beginnings of conversations)
 	Busy      bool   // somebody is using it
 	Pinned    bool   // never asked to let go
 	CanUnload bool

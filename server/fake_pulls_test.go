@@ -27,10 +27,10 @@ type fakePull struct {
 
 func newFakePulls() *fakePulls { return &fakePulls{unwatch: make(chan string, 64)} }
 
-func (f *fakePulls) Start(_ context.Context, source, name, sha256 string) (jeantrail.Pull, error) {
+func (f *fakePulls) Start(_ context.Context, r jeantrail.PullRequest) (jeantrail.Pull, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	asked := source + " as " + name + " with " + sha256
+	asked := r.Source + " as " + r.Name + " with " + r.SHA256 + " and " + r.MMProj
 	f.asked = append(f.asked, asked)
 	if f.err != nil {
 		return jeantrail.Pull{}, f.err
@@ -41,7 +41,7 @@ func (f *fakePulls) Start(_ context.Context, source, name, sha256 string) (jeant
 		}
 	}
 	p := &fakePull{asked: asked, changed: make(chan struct{}), now: jeantrail.Pull{
-		ID: fmt.Sprintf("01942000-0000-7000-9000-%012d", len(f.all)+1), Source: source, Status: jeantrail.PullResolving, StartedAt: epoch(),
+		ID: fmt.Sprintf("01942000-0000-7000-9000-%012d", len(f.all)+1), PullRequest: r, Status: jeantrail.PullResolving, StartedAt: epoch(),
 	}}
 	f.all = append(f.all, p)
 	return p.now, nil

@@ -309,6 +309,9 @@ func newTestServer(t *testing.T, opt Options) *Server {
 	if opt.Pulls == nil {
 		opt.Pulls = newFakePulls()
 	}
+	if opt.Benches == nil {
+		opt.Benches = &fakeBenches{}
+	}
 	s, err := New(opt)
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,7 @@ type modelHealth struct {
 	Default  bool    `json:"default"`
 	Progress float64 `json:"progress"`
 	Problem  string  `json:"problem,omitempty"`
+	Pinned   bool    `json:"pinned"`
 }
 
 type storeHealth struct {
@@ -50,13 +51,13 @@ type queueHealth struct {
 
 // health serves GET /health: always 200, because it is the process that answers.
 func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
-	return writeJSON(w, http.StatusOK, s.healthFor(r.Context(), s.opt.Fleet.Workers()))
+	return writeJSON(w, http.StatusOK, s.healthFor(r.Context(), true))
 }
 
 // ready serves GET /ready: 200 if a request for the default model can be taken
-// up now, whatever the workers do.
+// up now, whatever the workers and the other models do.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
-	h := s.healthFor(r.Context(), nil)
+	h := s.healthFor(r.Context(), false)
 	if h.Status == statusOK && !s.stopping.Load() {
 		return writeJSON(w, http.StatusOK, h)
 	}
@@ -64,10 +65,16 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusServiceUnavailable, h)
 }
 
-func (s *Server) healthFor(ctx context.Context, workers []jeantrail.Worker) *wireHealth {
+// healthFor is how the process is; with all, the workers and the pinned models
+// count.
+func (s *Server) healthFor(ctx context.Context, all bool) *wireHealth {
 	vitals, models := s.opt.Vitals(ctx), s.opt.Models.List(ctx)
 	h := &wireHealth{Status: overall(vitals, models, s.stopping.Load())}
-	if h.Status == statusOK && slices.ContainsFunc(workers, missed) {
+	var workers []jeantrail.Worker
+	if all {
+		workers = s.opt.Fleet.Workers()
+	}
+	if h.Status == statusOK && all && (slices.ContainsFunc(workers, missed) || slices.ContainsFunc(models, missing)) {
 		h.Status = statusDegraded
 	}
 	if _, known := principalOf(ctx); !known {
@@ -81,7 +88,7 @@ func (s *Server) healthFor(ctx context.Context, workers []jeantrail.Worker) *wir
 		h.Workers[workers[i].Name] = string(workers[i].Status)
 	}
 	for _, m := range models {
-		h.Models[m.Name] = modelHealth{Status: string(m.Status), Default: m.Default, Progress: m.Progress, Problem: m.Problem}
+		h.Models[m.Name] = modelHealth{Status: string(m.Status), Default: m.Default, Progress: m.Progress, Problem: m.Problem, Pinned: m.Pinned}
 	}
 	h.Store = &storeHealth{Status: statusOK}
 	if vitals.StoreErr != nil {
@@ -94,6 +101,11 @@ func (s *Server) healthFor(ctx context.Context, workers []jeantrail.Worker) *wir
 // missed reports whether somebody asked for the worker and it does not work.
 func missed(w jeantrail.Worker) bool {
 	return !w.Optional && (w.Status == jeantrail.WorkerDown || w.Status == jeantrail.WorkerDegraded)
+}
+
+// missing reports whether a model is to be in memory always and cannot be.
+func missing(m jeantrail.Model) bool {
+	return m.Pinned && (m.Status == jeantrail.ModelFailed || m.Status == jeantrail.ModelMissing)
 }
 
 // overall is ok if the default model can answer and the store can write.

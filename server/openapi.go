@@ -79,6 +79,7 @@ func ordered(id, tag, summary, detail string, request any, more ...answer) opera
 			jeantrail.CodeInvalid, jeantrail.CodeBudgetExceeded, jeantrail.CodeNotFound, jeantrail.CodeTooLarge,
 			jeantrail.CodeUnsupportedMedia, jeantrail.CodeUnsupported, jeantrail.CodeRateLimited, jeantrail.CodeQueueFull,
 			jeantrail.CodeDeadline, jeantrail.CodeStorageFull, jeantrail.CodeConflict, jeantrail.CodeWorkerUnavailable,
+			jeantrail.CodeModelLoading,
 		},
 	}
 }
@@ -135,17 +136,6 @@ func docWebSocket() operation {
 			"A browser shows its token as the subprotocols " + subprotocol + ", " + bearerProtocol + "<token>.",
 		answers: []answer{{http.StatusSwitchingProtocols, "The socket is open.", "", nil}},
 		errors:  []jeantrail.Code{jeantrail.CodeInvalid},
-	}
-}
-
-func docListModels() operation {
-	return operation{id: "listModels", tag: "models", summary: "List models", answers: []answer{{http.StatusOK, "All models.", "", wireModels{}}}}
-}
-
-func docGetModel() operation {
-	return operation{
-		id: "getModel", tag: "models", summary: "Show a model", params: []param{{"name", "path", "Name or alias.", ""}},
-		answers: []answer{{http.StatusOK, "The model.", "", wireModel{}}}, errors: []jeantrail.Code{jeantrail.CodeNotFound},
 	}
 }
 

@@ -123,17 +123,6 @@ func told(id, tag, summary, detail string, params []param, answers ...answer) op
 	}
 }
 
-func docLoadModel() operation {
-	return told("loadModel", "models", "Load a model", "For administrators.", modelParam(),
-		answer{http.StatusOK, "The model is ready, or says why it is not.", "", wireModel{}},
-		answer{http.StatusAccepted, "The model is being loaded.", "", wireModel{}})
-}
-
-func docUnloadModel() operation {
-	return told("unloadModel", "models", "Free an idle model", "For administrators.", modelParam(),
-		answer{http.StatusOK, "The model.", "", wireModel{}}, answer{http.StatusAccepted, "The model is being loaded again.", "", wireModel{}})
-}
-
 func pullParam() []param { return []param{{"id", "path", "The pull's id.", ""}} }
 
 func pullStream() answer {
@@ -142,7 +131,7 @@ func pullStream() answer {
 
 func docStartPull() operation {
 	op := written("startPull", "models", "Download a model",
-		"For administrators. Joins a pull of the same that is under way, and goes on from what an earlier one left. It goes on without its caller. "+
+		"For administrators. Joins a pull of the same that is under way, and goes on from what an earlier one left. It goes on without its caller, and after a restart under the same id. "+
 			"Answers with events for stream or Accept: text/event-stream.",
 		nil, pullRequest{}, answer{http.StatusAccepted, "The pull goes on; links tell where to find it." + location, "", wirePull{}},
 		jeantrail.CodeNotFound, jeantrail.CodeConflict, jeantrail.CodeUnsupported, jeantrail.CodeWorkerUnavailable)
@@ -151,7 +140,7 @@ func docStartPull() operation {
 }
 
 func docListPulls() operation {
-	return listed("listPulls", "models", "List the downloads of models since the start", nil, wirePulls{})
+	return listed("listPulls", "models", "List the downloads of models, the newest first", nil, wirePulls{})
 }
 
 func docGetPull() operation {
@@ -161,7 +150,7 @@ func docGetPull() operation {
 func docCancelPull() operation {
 	return operation{
 		id: "cancelPull", tag: "models", summary: "Cancel the download of a model", params: pullParam(),
-		detail: "For administrators. What came is kept, and pulling the same again goes on from there. To cancel a pull that is over changes nothing.",
+		detail: "For administrators. It ends for good. What came is kept, and pulling the same again goes on from there. To cancel a pull that is over changes nothing.",
 		answers: []answer{
 			{http.StatusOK, "The pull is over.", "", wirePull{}},
 			{http.StatusAccepted, "The pull was asked to stop.", "", wirePull{}},

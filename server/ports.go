@@ -70,21 +70,22 @@ type Fleet interface {
 	// Reload reads the configuration again, takes up what can be taken up while
 	// jobs run, and says what changed. If something is wrong in it, nothing does.
 	Reload(ctx context.Context) (changes []string, err error)
-	// Load begins to load a model and does not wait for it.
+	// Load begins to load a model and does not wait for it. One that would not fit
+	// is unsupported, with the numbers and what would fit.
 	Load(ctx context.Context, name string) error
 	// Unload frees a model that no job uses; one that is in use is a conflict.
 	Unload(ctx context.Context, name string) error
 }
 
 // Pulls are the downloads of models. A pull goes on without who asked for it; it
-// ends with the process, and asking for the same again goes on from what came.
+// outlives the process, and goes on at the next start under the same id.
 type Pulls interface {
 	// Start begins to download a model, or joins a pull of the same that is under
-	// way, and does not wait for it. Name is what to call it here, "" to have one
-	// chosen; sha256, in small letters, is what its file must have, "" for what its
-	// source says. A source, or a name, that is not well formed is invalid.
-	Start(ctx context.Context, source, name, sha256 string) (jeantrail.Pull, error)
-	// List returns the pulls of this process, newest first.
+	// way, and does not wait for it. A source, or a name, that is not well formed is
+	// invalid.
+	Start(ctx context.Context, request jeantrail.PullRequest) (jeantrail.Pull, error)
+	// List returns the pulls, newest first: those of earlier processes too, and of
+	// those that have ended the last ones.
 	List() []jeantrail.Pull
 	// Get returns a pull, or not_found.
 	Get(id string) (jeantrail.Pull, error)
@@ -92,9 +93,26 @@ type Pulls interface {
 	// it is terminal or ctx ends; then the channel is closed. The newest state is
 	// never missed, steps in between may be.
 	Watch(ctx context.Context, id string) (<-chan jeantrail.Pull, error)
-	// Cancel asks a pull to stop and does not wait for it; what came is kept. To
-	// cancel a terminal pull changes nothing and is no error.
+	// Cancel asks a pull to stop for good and does not wait for it; what came is kept
+	// for another pull of the same. To cancel a terminal pull changes nothing and is no error.
 	Cancel(id string) error
+}
+
+// Benches are the benchmarks that are kept. An id may be given by a beginning that
+// no other has; one that several have is invalid.
+type Benches interface {
+	// Add keeps a report, as jeantrail-ai bench prints it as JSON. One that is not
+	// well formed, or has no results, is invalid; one that is kept already is a
+	// conflict.
+	Add(ctx context.Context, report []byte) (*jeantrail.BenchRun, error)
+	// List returns benchmarks, newest first, at most limit.
+	List(ctx context.Context, f jeantrail.BenchFilter, limit int) ([]jeantrail.BenchSummary, error)
+	// Speeds returns how fast models were last measured to generate one stream.
+	Speeds(ctx context.Context) ([]jeantrail.MeasuredSpeed, error)
+	// Get returns a benchmark, or not_found.
+	Get(ctx context.Context, id string) (*jeantrail.BenchRun, error)
+	// Delete deletes a benchmark, or answers not_found.
+	Delete(ctx context.Context, id string) error
 }
 
 // Money is what the road lets people see and set about money. Every method
@@ -149,9 +167,22 @@ type EventReader interface {
 	Next(ctx context.Context) (jeantrail.Event, error)
 }
 
-// Models lists what there is to run.
+// Models are the text models that the configuration names or that lie in the
+// models folder.
 type Models interface {
+	// List describes every model, without how it fits. It waits for nothing.
 	List(ctx context.Context) []jeantrail.Model
+	// Survey is List with how each model fits. A file that was not looked at yet is
+	// read for that.
+	Survey(ctx context.Context) []jeantrail.Model
+	// Show returns a model, by name or alias, with how it fits and how fast it would
+	// be, or not_found. The first call measures the machine's memory for that, which
+	// takes up to half a second.
+	Show(ctx context.Context, name string) (*jeantrail.Model, error)
+	// Watch returns the state of each model, at once and whenever it changes, until
+	// ctx ends; then the channel is closed. The newest state is never missed, steps
+	// in between may be.
+	Watch(ctx context.Context) <-chan jeantrail.ModelState
 }
 
 // Vitals is how the parts behind the server are. cmd gathers it.

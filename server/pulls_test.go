@@ -17,6 +17,8 @@ import (
 
 const aSHA256 = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
+const bSHA256 = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
+
 // download is a pull in the middle of it, finish its end.
 func download(now *jeantrail.Pull) {
 	now.Status, now.File, now.Done, now.Total = jeantrail.PullDownloading, "qwen3-8b.gguf", 1<<30, 5<<30
@@ -25,7 +27,10 @@ func download(now *jeantrail.Pull) {
 
 func finish(now *jeantrail.Pull) {
 	now.Status, now.Model, now.File, now.Done, now.Total = jeantrail.PullDone, "qwen3-8b", "", 5<<30, 5<<30
-	now.Path, now.MMProj, now.SHA256 = "/models/qwen3-8b.gguf", "/models/qwen3-8b.mmproj", aSHA256
+	now.Files = []jeantrail.PullFile{
+		{Path: "/models/qwen3-8b.gguf", Bytes: 4 << 30, SHA256: aSHA256}, {Path: "/models/qwen3-8b.mmproj", Bytes: 1 << 30, SHA256: bSHA256, Projector: true},
+	}
+	now.ModelSHA256, now.Fetched, now.Revision = aSHA256, 5<<30, "0123456789abcdef"
 	now.Speed, now.Left, now.Note, now.EndedAt = 0, 0, "", epoch()
 }
 
@@ -42,7 +47,7 @@ func startOne(t *testing.T, s *Server, body string) string {
 func TestPull(t *testing.T) {
 	pulls := newFakePulls()
 	s := newTestServer(t, Options{Pulls: pulls})
-	w := call(s, "POST", "/models/pull", `{"name":"qwen3-8b","as":"mine","sha256":"`+strings.ToUpper(aSHA256)+`"}`)
+	w := call(s, "POST", "/models/pull", `{"name":"qwen3-8b","as":"mine","sha256":"`+strings.ToUpper(aSHA256)+`","mmproj":"none"}`)
 	id := decoded(t, w)["pull_id"].(string)
 	self := "/models/pulls/" + id
 	want := `{"pull_id":"` + id + `","source":"qwen3-8b","model":"","status":"resolving","done_bytes":0,"total_bytes":0,"started_at":"2026-01-02T03:04:05.006Z",` +
@@ -50,10 +55,10 @@ func TestPull(t *testing.T) {
 	if w.Code != http.StatusAccepted || w.Header().Get("Location") != self || w.Body.String() != want {
 		t.Errorf("started: %d %v\n%s\nwant\n%s", w.Code, w.Header(), w.Body, want)
 	}
-	if got := pulls.asked[0]; got != "qwen3-8b as mine with "+aSHA256 {
+	if got := pulls.asked[0]; got != "qwen3-8b as mine with "+aSHA256+" and none" {
 		t.Errorf("asked for %s", got)
 	}
-	if again := startOne(t, s, `{"name":"qwen3-8b","as":"mine","sha256":"`+aSHA256+`"}`); again != id {
+	if again := startOne(t, s, `{"name":"qwen3-8b","as":"mine","sha256":"`+aSHA256+`","mmproj":"none"}`); again != id {
 		t.Errorf("the same again is the pull %s, not %s", again, id)
 	}
 	other := startOne(t, s, `{"url":"https://models.example/x.gguf"}`)
@@ -108,7 +113,7 @@ func TestPullRefuses(t *testing.T) {
 		`{"url":"hf:owner/repo"}`, `{"url":"file:///etc/passwd"}`, `{"url":"models.example/x.gguf"}`, `{"name":"a","sha256":"00"}`,
 		`{"name":"a","sha256":"` + strings.Repeat("x", 64) + `"}`, `{"name":"a","quant":"Q4_K_M"}`, `{"name":1}`, ``,
 		`{"name":"` + strings.Repeat("a", 513) + `"}`, `{"name":"a","as":"` + strings.Repeat("a", jeantrail.MaxModelBytes+1) + `"}`,
-		`{"url":"https://models.example/` + strings.Repeat("a", maxAddress) + `"}`,
+		`{"url":"https://models.example/` + strings.Repeat("a", maxAddress) + `"}`, `{"name":"a","mmproj":"` + strings.Repeat("a", maxAddress+1) + `"}`,
 	} {
 		wantProblem(t, call(s, "POST", "/models/pull", body), 400, jeantrail.CodeInvalid)
 	}
@@ -152,17 +157,12 @@ func TestRolesOfPulls(t *testing.T) {
 	}
 	finish(&now)
 	admin, viewer := pullOf(&now, jeantrail.Principal{Role: jeantrail.RoleAdmin}), pullOf(&now, jeantrail.Principal{Role: jeantrail.RoleViewer})
-	if admin.Path != now.Path || admin.MMProjPath != now.MMProj || admin.Source != now.Source {
+	if admin.Path != now.Files[0].Path || admin.MMProjPath != now.Files[1].Path || admin.Source != now.Source || admin.Files[0].Path != admin.Path {
 		t.Errorf("an administrator sees %+v", admin)
 	}
-	if viewer.Path != "" || viewer.MMProjPath != "" || viewer.Source != "https://models.example/x.gguf" || viewer.SHA256 != aSHA256 {
+	if viewer.Path != "" || viewer.MMProjPath != "" || viewer.Source != "https://models.example/x.gguf" || viewer.SHA256 != aSHA256 ||
+		viewer.Files[0].Path != "" || viewer.Files[1].Path != "" || viewer.Files[1].SHA256 != bSHA256 {
 		t.Errorf("a viewer sees %+v", viewer)
-	}
-	if got := withoutSecrets("https://me:secret@[broken"); got != "" {
-		t.Errorf("of an address that cannot be read is shown %q", got)
-	}
-	if got := withoutSecrets("hf:owner/repo:Q4_K_M@main"); got != "hf:owner/repo:Q4_K_M@main" {
-		t.Errorf("of a hub's model is shown %q", got)
 	}
 }
 

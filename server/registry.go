@@ -80,7 +80,7 @@ type wireMemory struct {
 type wireHolder struct {
 	Name      string `json:"name"`
 	Bytes     int64  `json:"bytes"`
-	Source    string `json:"source" doc:"Where the figure is from: model, config or worker."`
+	Source    string `json:"source" doc:"Where the figure is from: model, config, worker, or prefixes for the kept beginnings of conversations."`
 	Busy      bool   `json:"busy" doc:"Somebody is using it."`
 	Pinned    bool   `json:"pinned" doc:"It is never asked to let go."`
 	CanUnload bool   `json:"can_unload"`
@@ -124,7 +124,7 @@ func (s *Server) getRegistry(w http.ResponseWriter, r *http.Request) error {
 	if _, err := readQuery(r); err != nil {
 		return err
 	}
-	models, workers, memory := s.opt.Models.List(r.Context()), s.opt.Fleet.Workers(), s.opt.Fleet.Memory()
+	models, workers, memory := s.opt.Models.Survey(r.Context()), s.opt.Fleet.Workers(), s.opt.Fleet.Memory()
 	out := wireRegistry{
 		Models: make([]*wireModel, 0, len(models)), Workers: make([]*wireWorker, 0, len(workers)),
 		Memory: memoryOf(&memory), RemoteWorkersAllowed: s.opt.RemoteWorkersAllowed,

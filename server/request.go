@@ -40,6 +40,7 @@ type generateRequest struct {
 	Thinking         bool               `json:"thinking,omitempty" doc:"Let the model reason before it answers."`
 	Raw              bool               `json:"raw,omitempty" doc:"Send the prompt to the model as it is, without the chat template."`
 	IgnoreEOS        bool               `json:"ignore_eos,omitempty" doc:"Generate up to max_tokens."`
+	WaitForModel     *bool              `json:"wait_for_model,omitempty" doc:"false: a model that is not loaded refuses the request with model_loading, and is loaded for the next one. If left out the job waits."`
 
 	TaskType string            `json:"task_type,omitempty" maxLength:"128" doc:"What the answer is for; optimisation rules may ask for it. Classified if left out."`
 	Priority string            `json:"priority,omitempty" enum:"interactive,batch,background"`
@@ -105,6 +106,7 @@ func (g *generateRequest) words() (jeantrail.Request, error) {
 		PresencePenalty: g.PresencePenalty, DryMultiplier: g.DryMultiplier, LogitBias: bias,
 		Grammar: g.Grammar, JSONSchema: rawText(g.JSONSchema),
 		Thinking: g.Thinking, Raw: g.Raw, IgnoreEOS: g.IgnoreEOS,
+		NoWait: g.WaitForModel != nil && !*g.WaitForModel,
 	}
 	for _, m := range g.Messages {
 		text.Messages = append(text.Messages, m.message())
@@ -187,6 +189,9 @@ func generateBody(req *jeantrail.Request) *generateRequest {
 		Thinking: t.Thinking, Raw: t.Raw, IgnoreEOS: t.IgnoreEOS,
 		TaskType: req.TaskType, Priority: string(req.Priority), Metadata: req.Metadata,
 		Cache: req.Cache, Template: req.Template, Variables: req.Variables,
+	}
+	if t.NoWait {
+		g.WaitForModel = new(bool)
 	}
 	for id, value := range t.LogitBias {
 		if g.LogitBias == nil {

@@ -38,8 +38,8 @@ const (
 // errShuttingDown is the cause of a request's context when the process stops.
 var errShuttingDown = errors.New("server is shutting down")
 
-// Options configure a Server. Road, Money, Models, Files, Workflows, Fleet and Pulls
-// are required.
+// Options configure a Server. Road, Money, Models, Files, Workflows, Fleet, Pulls
+// and Benches are required.
 type Options struct {
 	Road      Road
 	Money     Money
@@ -48,6 +48,7 @@ type Options struct {
 	Workflows Workflows
 	Fleet     Fleet
 	Pulls     Pulls
+	Benches   Benches
 	Metrics   *Metrics // nil: a new one
 	// Vitals tells how the store and the queue are; nil means they are well.
 	Vitals func(context.Context) Vitals
@@ -95,8 +96,8 @@ type Server struct {
 
 // complete says what is missing in the options, and fills in the defaults.
 func (opt *Options) complete() error {
-	if opt.Road == nil || opt.Money == nil || opt.Models == nil || opt.Files == nil || opt.Workflows == nil || opt.Fleet == nil || opt.Pulls == nil {
-		return errors.New("make server: Road, Money, Models, Files, Workflows, Fleet and Pulls are required")
+	if opt.Road == nil || opt.Money == nil || opt.Models == nil || opt.Files == nil || opt.Workflows == nil || opt.Fleet == nil || opt.Pulls == nil || opt.Benches == nil {
+		return errors.New("make server: Road, Money, Models, Files, Workflows, Fleet, Pulls and Benches are required")
 	}
 	if opt.Metrics == nil {
 		opt.Metrics = NewMetrics()

@@ -52,7 +52,7 @@ func TestWireRequestIsComplete(t *testing.T) {
 			ToolCalls: []jeantrail.ToolCall{{Name: "f", Arguments: `{"a":1}`}}}},
 		Tools: []string{`{"a":1}`}, MaxTokens: &count, Temperature: &number, TopP: &number, TopK: &count, MinP: &number, TypicalP: &number,
 		Seed: &seed, Stop: []string{"x"}, RepeatPenalty: &number, FrequencyPenalty: &number, PresencePenalty: &number, DryMultiplier: &number,
-		LogitBias: map[int32]float64{1: 2}, Grammar: "root ::= \"a\"", JSONSchema: `{"type":"object"}`, Thinking: true, Raw: true, IgnoreEOS: true,
+		LogitBias: map[int32]float64{1: 2}, Grammar: "root ::= \"a\"", JSONSchema: `{"type":"object"}`, Thinking: true, Raw: true, IgnoreEOS: true, NoWait: true,
 	}
 	req := jeantrail.Request{
 		Kind: jeantrail.KindText, UserID: "u", Model: "m", Priority: jeantrail.PriorityBatch, Async: true, TaskType: "t",

@@ -105,9 +105,14 @@ func inspect(ctx context.Context, path string, o Options, newest int64) error {
 		return err
 	}
 	defer db.Close()
+	return examineHead(ctx, db, path, newest)
+}
+
+// examineHead refuses a file that is not ours, or not any more.
+func examineHead(ctx context.Context, db *sql.DB, path string, newest int64) error {
 	op := "open database " + path
 	var id, tables, version int64
-	err = db.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
+	err := db.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
 		count(*), coalesce(sum(name = ?), 0) FROM sqlite_schema WHERE type = 'table'`, versionTable).Scan(&id, &tables, &version)
 	if err != nil {
 		return failedIn(ctx, op, err)

@@ -55,6 +55,7 @@ type textRow struct {
 	Thinking         bool              `json:"thinking,omitempty"`
 	Raw              bool              `json:"raw,omitempty"`
 	IgnoreEOS        bool              `json:"ignore_eos,omitempty"`
+	NoWait           bool              `json:"no_wait,omitempty"`
 }
 
 type messageRow struct {
@@ -112,7 +113,7 @@ func rowOfText(t *jeantrail.TextRequest) *textRow {
 		Temperature: t.Temperature, TopP: t.TopP, TopK: t.TopK, MinP: t.MinP, TypicalP: t.TypicalP, Seed: t.Seed, Stop: t.Stop,
 		RepeatPenalty: t.RepeatPenalty, FrequencyPenalty: t.FrequencyPenalty, PresencePenalty: t.PresencePenalty,
 		DryMultiplier: t.DryMultiplier, LogitBias: t.LogitBias, Grammar: t.Grammar, JSONSchema: t.JSONSchema,
-		Thinking: t.Thinking, Raw: t.Raw, IgnoreEOS: t.IgnoreEOS,
+		Thinking: t.Thinking, Raw: t.Raw, IgnoreEOS: t.IgnoreEOS, NoWait: t.NoWait,
 	}
 	for _, f := range t.Images {
 		row.Images = append(row.Images, fileRow(f))
@@ -136,7 +137,7 @@ func (r *textRow) text() *jeantrail.TextRequest {
 		Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MinP: r.MinP, TypicalP: r.TypicalP, Seed: r.Seed, Stop: r.Stop,
 		RepeatPenalty: r.RepeatPenalty, FrequencyPenalty: r.FrequencyPenalty, PresencePenalty: r.PresencePenalty,
 		DryMultiplier: r.DryMultiplier, LogitBias: r.LogitBias, Grammar: r.Grammar, JSONSchema: r.JSONSchema,
-		Thinking: r.Thinking, Raw: r.Raw, IgnoreEOS: r.IgnoreEOS,
+		Thinking: r.Thinking, Raw: r.Raw, IgnoreEOS: r.IgnoreEOS, NoWait: r.NoWait,
 	}
 	for _, f := range r.Images {
 		t.Images = append(t.Images, jeantrail.File(f))

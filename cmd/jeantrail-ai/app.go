@@ -71,6 +71,7 @@ type App struct {
 	fleet     *fleet
 	backends  *backends
 	pulls     *pulls
+	benches   *benches
 	metrics   *server.Metrics
 	gateway   *gateway.Gateway
 	server    *server.Server
@@ -131,6 +132,9 @@ func OpenApp(ctx context.Context, opt AppOptions) (app *App, err error) {
 	if opt.Need != NeedRecords {
 		a.fleet.monitor.Start()
 	}
+	if !opt.Brief {
+		a.pulls.GoOn()
+	}
 	if opt.Need == NeedAll {
 		err = a.backends.Start()
 	}
@@ -143,10 +147,14 @@ func (a *App) openBackends(ctx context.Context) (err error) {
 	if a.files, err = artifact.Open(filepath.Join(a.opt.Config.Home, "artifacts")); err != nil {
 		return err
 	}
-	if a.room, err = newRoom(a.opt.Config); err != nil {
+	look := lookAtMachine(filepath.Join(a.opt.Config.Home, "models"), a.opt.Logger)
+	if a.room, err = newRoom(a.opt.Config, look(ctx)); err != nil {
 		return err
 	}
-	a.models = newModels(a.registry, a.opt, a.room, a.files)
+	a.models = newModels(a.registry, a.opt, newCapacity(a.room, look), a.files)
+	if a.models.prefixes, err = newPrefixes(a.opt.Config, a.opt.Logger, a.room.Budget); err != nil {
+		return err
+	}
 	a.fleet = newFleet(a.opt, a.store, a.files, a.room)
 	if _, err = a.fleet.apply(ctx, a.opt.Config); err != nil {
 		return err
@@ -158,7 +166,10 @@ func (a *App) openBackends(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.pulls = newPulls(filepath.Join(a.opt.Config.Home, "models"), a.opt.Logger)
+	if a.pulls, err = newPulls(ctx, filepath.Join(a.opt.Config.Home, "models"), a.store, a.opt.Logger); err != nil {
+		return err
+	}
+	a.pulls.installed = a.models.renew
 	a.backends = &backends{models: a.models, fleet: a.fleet, workflows: workflows}
 	return nil
 }
@@ -229,11 +240,14 @@ func (a *App) openRoad(ctx context.Context) (err error) {
 		return err
 	}
 	webhook := newWebhook(a.opt.Config.Alerts.Webhook, a.opt.Logger)
+	if a.benches, err = newBenches(ctx, a.store); err != nil {
+		return err
+	}
 	cache := a.opt.Config.Cache
 	a.gateway, err = gateway.New(gateway.Options{
 		Store: a.store, Models: a.backends, Files: a.files, Logger: a.opt.Logger, Observer: a.metrics,
 		MaxQueued: a.opt.Config.Engine.Queue + a.opt.Config.Engine.Slots,
-		Templates: a.templates, Meter: meter, Notify: webhook.Tell,
+		Templates: a.templates, Meter: meter, Speed: a.benches.Speed, Notify: webhook.Tell,
 		LeaveQueued: a.opt.Brief, CacheOff: !cache.Enabled, CacheBytes: cache.MaxBytes, CacheAge: cache.MaxAge,
 	})
 	if err != nil {
@@ -269,7 +283,7 @@ func (a *App) openFront() (err error) {
 		return err
 	}
 	a.server, err = server.New(server.Options{
-		Road: road{a.gateway}, Money: a.gateway, Models: a.models, Files: a.files, Workflows: a.backends.workflows, Fleet: yard{a}, Pulls: a.pulls,
+		Road: road{a.gateway}, Money: a.gateway, Models: a.models, Files: a.files, Workflows: a.backends.workflows, Fleet: yard{a}, Pulls: a.pulls, Benches: a.benches,
 		MaxUpload: upload, RemoteWorkersAllowed: a.opt.Config.AllowRemoteWorkers, Metrics: a.metrics, Vitals: a.vitals, Token: a.opt.Token,
 		AllowedHosts: a.opt.Config.AllowedHosts, AllowedOrigins: a.opt.Config.AllowedOrigins,
 		Version: version, InstanceID: id.String(), Logger: a.opt.Logger, ResumeWindow: a.opt.Config.ResumeWindow,
@@ -282,7 +296,7 @@ func (a *App) openFront() (err error) {
 	addr := a.listener.Addr().String()
 	a.instance = Instance{
 		PID: os.Getpid(), BaseURL: "http://" + addr, InstanceID: id.String(), Version: version,
-		Token: a.opt.Token, StartedAt: time.Now().UTC(),
+		Token: a.opt.Token, StartedAt: time.Now().UTC(), Hub: hubEnvironment(),
 	}
 	if err := a.home.Announce(a.instance); err != nil {
 		return err
@@ -368,30 +382,4 @@ func (a *App) close(ctx context.Context) error {
 		errs = append(errs, a.home.Release())
 	}
 	return errors.Join(errs...)
-}
-
-// newRegistry makes the registry of a home: the built-in model and what the
-// configuration names.
-func newRegistry(config *LoadedConfig) (*registry.Registry, error) {
-	entries, err := registryEntries(config)
-	if err != nil {
-		return nil, err
-	}
-	return registry.New(filepath.Join(config.Home, "models"), config.DefaultModel, entries)
-}
-
-// registryEntries are the models of a configuration and the built-in one.
-func registryEntries(config *LoadedConfig) ([]registry.Entry, error) {
-	entries := make([]registry.Entry, 0, len(config.Models)+1)
-	named := map[string]bool{}
-	for _, m := range config.Models {
-		entries = append(entries, registry.Entry{Name: m.Name, Aliases: m.Aliases, Path: m.ModelPath, NCtx: m.NCtx})
-		named[m.Name] = true
-	}
-	if named[builtInName] {
-		return nil, jeantrail.Errorf(jeantrail.CodeInvalid, "the name %q belongs to the model inside this program", builtInName).
-			WithHint("Give the model in config.yaml another name.")
-	}
-	builtIn, err := placeBuiltIn(filepath.Join(config.Home, "models"))
-	return append(entries, builtIn), err
 }

@@ -79,10 +79,16 @@ func (b *backends) vision() (string, gateway.Backend, error) {
 }
 
 // Load begins to load a model, or says why it cannot be.
-func (b *backends) Load(_ context.Context, name string) error {
+func (b *backends) Load(ctx context.Context, name string) error {
 	m, err := b.models.find(name)
 	if err != nil {
 		return err
+	}
+	if m.Engine() == nil {
+		if err := m.opener.check(ctx); err != nil {
+			m.fail(err)
+			return err
+		}
 	}
 	m.Load()
 	return nil
@@ -97,13 +103,11 @@ func (b *backends) Unload(ctx context.Context, name string) error {
 	return m.Unload(ctx)
 }
 
-// Start loads the default model, unless a worker takes its place.
+// Start loads the pinned models and the default one, unless a worker takes its
+// place.
 func (b *backends) Start() error {
-	if b.fleet.find(jeantrail.KindText, "") != nil {
-		return nil
-	}
-	if err := b.models.Load(); err != nil {
-		return fmt.Errorf("load the default model: %w", err)
+	if err := b.models.Load(b.fleet.find(jeantrail.KindText, "") == nil); err != nil {
+		return fmt.Errorf("load the models of the start: %w", err)
 	}
 	return nil
 }

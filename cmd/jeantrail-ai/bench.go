@@ -2,13 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"os"
+	"io"
+	"log/slog"
+	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/klauspost/cpuid/v2"
 	"github.com/shirou/gopsutil/v4/mem"
@@ -16,39 +17,55 @@ import (
 
 	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/bench"
+	"github.com/jeantrail/jeantrail-ai/engine"
 	"github.com/jeantrail/jeantrail-ai/engine/native"
 	"github.com/jeantrail/jeantrail-ai/registry"
 )
 
 func newBenchCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "bench", Short: "Measure how fast models run here", Args: args(cobra.NoArgs)}
-	cmd.AddCommand(newBenchRawCommand(o), newBenchBatchedCommand(o), newBenchHTTPCommand(o), newBenchCompareCommand(o))
+	cmd := &cobra.Command{
+		Use: "bench", Short: "Measure how fast models run here", Args: args(cobra.NoArgs),
+		Long: "Measures how fast models run here. Every result is kept in the home, where bench list shows it, bench\n" +
+			"compare compares it, and model recommend goes by it.",
+	}
+	cmd.AddCommand(newBenchRawCommand(o), newBenchBatchedCommand(o), newBenchEngineCommand(o), newBenchHTTPCommand(o),
+		newBenchListCommand(o), newBenchShowCommand(o), newBenchCompareCommand(o), newBenchRemoveCommand(o))
 	return cmd
 }
 
 // benchOutput is how a report is written and kept.
 type benchOutput struct {
 	format, plot, save string
+	noKeep             bool
 }
 
 func (b *benchOutput) flags(cmd *cobra.Command) {
+	b.showFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&b.save, "save", "", "write the report as JSON into this file, too")
+	f.BoolVar(&b.noKeep, "no-keep", false, "do not keep the result in the home")
+}
+
+// showFlags are those of a command that shows what was measured before.
+func (b *benchOutput) showFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&b.format, "output", "o", string(bench.FormatTable), "table, md, json, csv or sql")
 	f.StringVar(&b.plot, "plot", "", "draw speed and first token over streams into this SVG file")
-	f.StringVar(&b.save, "save", "", "keep the report as JSON in this file, for bench compare")
 }
 
-// write prints a report, also one that was cut short, and keeps it where that was
-// asked for.
-func (b *benchOutput) write(cmd *cobra.Command, o *options, report *bench.Report, err error) error {
-	if report == nil || len(report.Rows) == 0 {
-		return err
-	}
+// check refuses a format that there is not before anything is measured.
+func (b *benchOutput) check() error {
+	return new(bench.Report).Write(io.Discard, bench.Format(b.format))
+}
+
+// write prints a report, also one that was cut short, and writes it into the files
+// that were asked for.
+func (b *benchOutput) write(cmd *cobra.Command, o *options, report *bench.Report) error {
 	format := bench.Format(b.format)
 	if o.json {
 		format = bench.FormatJSON
 	}
-	errs := []error{err, report.Write(cmd.OutOrStdout(), format)}
+	errs := []error{report.Write(cmd.OutOrStdout(), format)}
 	if b.save != "" {
 		var kept bytes.Buffer
 		errs = append(errs, report.Write(&kept, bench.FormatJSON))
@@ -61,6 +78,20 @@ func (b *benchOutput) write(cmd *cobra.Command, o *options, report *bench.Report
 			_, err = keep(b.plot, true, bytes.NewReader(svg))
 		}
 		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// finish prints what was measured, and keeps it in the home if it is whole. A
+// report that was cut short has fewer tests than were asked for, so that it is
+// kept only where --save says so. s is a session to keep it by; nil opens one.
+func (b *benchOutput) finish(cmd *cobra.Command, o *options, report *bench.Report, err error, s *Session) error {
+	if report == nil || len(report.Rows) == 0 {
+		return err
+	}
+	errs := []error{err, b.write(cmd, o, report)}
+	if err == nil && !b.noKeep {
+		errs = append(errs, keepReport(cmd.Context(), o, report, s))
 	}
 	return errors.Join(errs...)
 }
@@ -83,10 +114,28 @@ func benchProgress() (show func(bench.Progress), end func()) {
 	}, end
 }
 
+// hush takes llama.cpp's log away while something is measured: a step that is
+// cancelled on purpose is an error there. What really fails is an error here, too.
+func hush() (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		native.ForwardLog(ctx, slog.New(slog.DiscardHandler))
+	}()
+	return func() { cancel(); <-done }
+}
+
 // machineFacts are what figures depend on besides the model.
 func machineFacts() (bench.Machine, bench.Build) {
 	m := bench.Machine{
 		CPU: strings.TrimSpace(cpuid.CPU.BrandName), Features: cpuid.CPU.FeatureSet(), Cores: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+	}
+	for _, d := range native.Devices() {
+		if d.GPU {
+			m.GPU = d.Description
+			break
+		}
 	}
 	if all, err := mem.VirtualMemory(); err == nil {
 		m.MemoryBytes = int64(all.Total)
@@ -115,45 +164,77 @@ func (b *decoderBench) run(cmd *cobra.Command, o *options, a []string, cells, se
 	if b.batch < 1 {
 		return jeantrail.Errorf(jeantrail.CodeInvalid, "bench: batch must be at least 1")
 	}
-	name := ""
-	if len(a) == 1 {
-		name = a[0]
+	if err := b.out.check(); err != nil {
+		return err
 	}
-	path, err := modelFile(o, name)
+	m, err := findMeasured(cmd.Context(), o, a)
 	if err != nil {
 		return err
 	}
-	facts, err := registry.Check(path)
-	if err != nil {
-		return err
-	}
-	sum, err := registry.Hash(cmd.Context(), path, nil)
-	if err != nil {
-		return err
-	}
+	report, err := b.measure(cmd.Context(), m, cells, sequences, measure)
+	return b.out.finish(cmd, o, report, err, nil)
+}
+
+func (b *decoderBench) measure(ctx context.Context, m measuredModel, cells, sequences int,
+	measure func(context.Context, *native.Decoder, func(bench.Progress)) (*bench.Report, error)) (*bench.Report, error) {
+	defer hush()()
 	bar := newProgress("loading the model", false)
-	d, err := native.Open(cmd.Context(), native.Options{
-		Path: path, NCtx: cells, NSeqMax: sequences, NBatch: b.batch, NThreads: b.threads, NGPULayers: b.gpuLayers, NoWarmUp: true,
+	d, err := native.Open(ctx, native.Options{
+		Path: m.entry.Path, NCtx: cells, NSeqMax: sequences, NBatch: b.batch, NThreads: b.threads, NGPULayers: b.gpuLayers, NoWarmUp: true,
 	}, func(p float64) { bar.Set(int64(p*100), 100) })
 	bar.Done()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer d.Close()
 	show, end := benchProgress()
-	report, err := measure(cmd.Context(), d, show)
+	report, err := measure(ctx, d, show)
 	end()
 	if report != nil {
-		info := d.Info()
-		report.Machine, report.Build = machineFacts()
-		report.Model = bench.Model{
-			Name: info.Model, SHA256: sum, Quantization: facts.Quantization, Bytes: info.ModelBytes, Parameters: facts.Parameters, Context: info.NCtx,
-			Type: strings.Join([]string{facts.Architecture, humanCount(facts.Parameters), facts.Quantization}, " "),
-		}
-		report.Settings.Backend, report.Settings.Threads = info.Device, info.Threads
-		report.Settings.GPULayers, report.Settings.Batch = info.LayersOffloaded, b.batch
+		m.describe(report, d.Info())
+		report.Settings.Batch = b.batch
 	}
-	return b.out.write(cmd, o, report, err)
+	return report, errors.Join(err, d.Close())
+}
+
+// measuredModel is a model that is to be measured.
+type measuredModel struct {
+	entry registry.Entry // without a name if only its file was given
+	facts registry.Facts
+	sum   string // SHA-256 of the file
+}
+
+// findMeasured finds the model that a command line names, by its name or its file;
+// none is the default model.
+func findMeasured(ctx context.Context, o *options, a []string) (m measuredModel, err error) {
+	if len(a) == 1 && filepath.Ext(a[0]) == ".gguf" {
+		m.entry.Path = a[0]
+	} else {
+		reg, err := homeRegistry(o)
+		if err != nil {
+			return m, err
+		}
+		if m.entry, err = reg.Resolve(strings.Join(a, "")); err != nil {
+			return m, err
+		}
+	}
+	if m.facts, err = registry.Check(m.entry.Path); err != nil {
+		return m, err
+	}
+	bar := newProgress("hashing", true)
+	defer bar.Done()
+	m.sum, err = registry.Hash(ctx, m.entry.Path, bar.Set)
+	return m, err
+}
+
+// describe adds the facts about the machine, the build and the model to a report.
+func (m *measuredModel) describe(report *bench.Report, info engine.Info) {
+	report.Machine, report.Build = machineFacts()
+	report.Model = bench.Model{
+		Name: cmp.Or(m.entry.Name, info.Model), SHA256: m.sum, Quantization: m.facts.Quantization, Bytes: info.ModelBytes,
+		Parameters: m.facts.Parameters, Context: info.NCtx,
+		Type: strings.Join([]string{m.facts.Architecture, humanCount(m.facts.Parameters), m.facts.Quantization}, " "),
+	}
+	report.Settings.Backend, report.Settings.Threads, report.Settings.GPULayers = info.Device, info.Threads, info.LayersOffloaded
 }
 
 func newBenchRawCommand(o *options) *cobra.Command {
@@ -213,104 +294,4 @@ func newBenchBatchedCommand(o *options) *cobra.Command {
 	f.BoolVar(&opt.Shared, "shared", false, "all sequences have one prompt, evaluated once")
 	b.flags(cmd)
 	return o.jsonFlag(cmd)
-}
-
-func newBenchHTTPCommand(o *options) *cobra.Command {
-	out := benchOutput{}
-	opt := bench.HTTPOptions{}
-	var api string
-	cmd := &cobra.Command{
-		Use:   "http",
-		Short: "Measure a server: this program's, llama-server, Ollama or any OpenAI-compatible one",
-		Long: "Sends streamed requests, several at once, and measures the time to the first token, the gaps between\n" +
-			"tokens and the speed. Without --url the instance of this home is measured.",
-		Args: args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			opt.API = bench.API(api)
-			show, end := benchProgress()
-			opt.Progress = show
-			measure := func() error {
-				report, err := bench.HTTP(cmd.Context(), opt)
-				end()
-				if report != nil {
-					report.Machine, _ = machineFacts()
-				}
-				return out.write(cmd, o, report, err)
-			}
-			if opt.URL != "" {
-				return measure()
-			}
-			return withSession(cmd.Context(), o, func(s *Session) error {
-				if err := s.Ready(cmd.Context()); err != nil {
-					return err
-				}
-				opt.URL, opt.Token = s.base, s.token
-				return measure()
-			})
-		},
-	}
-	f := cmd.Flags()
-	f.StringVar(&opt.URL, "url", "", "address of the server, such as http://127.0.0.1:8080")
-	f.StringVar(&api, "api", "auto", "what it speaks: "+apiNames())
-	f.StringVar(&opt.Model, "model", "", "the model to ask for")
-	f.StringVar(&opt.Token, "token", os.Getenv("JEANTRAIL_BENCH_TOKEN"), "sent as a bearer token (JEANTRAIL_BENCH_TOKEN)")
-	f.IntSliceVar(&opt.Streams, "streams", []int{1, 4, 8, 16}, "requests at once")
-	f.IntVar(&opt.Requests, "requests", 0, "requests for each number of streams (default: five rounds)")
-	f.IntVarP(&opt.PromptTokens, "n-prompt", "p", 128, "tokens of each prompt, about")
-	f.IntVarP(&opt.MaxTokens, "n-gen", "n", 64, "tokens of each answer")
-	f.BoolVar(&opt.SharedPrefix, "shared", false, "all prompts have their first three quarters in common")
-	f.DurationVar(&opt.Timeout, "timeout", 5*time.Minute, "limit of one request")
-	f.Lookup("token").DefValue = "" // the help shows no secret
-	out.flags(cmd)
-	return o.jsonFlag(cmd)
-}
-
-func apiNames() string {
-	var names []string
-	for _, a := range bench.APIs() {
-		names = append(names, string(a))
-	}
-	return strings.Join(names, ", ")
-}
-
-func newBenchCompareCommand(o *options) *cobra.Command {
-	var format string
-	cmd := &cobra.Command{
-		Use:   "compare A.json B.json",
-		Short: "Compare two kept reports, with a verdict on what is noise",
-		Args:  args(cobra.ExactArgs(2)),
-		RunE: func(cmd *cobra.Command, a []string) error {
-			reports := make([]*bench.Report, 0, 2)
-			for _, path := range a {
-				r, err := readReport(path)
-				if err != nil {
-					return err
-				}
-				reports = append(reports, r)
-			}
-			c, err := bench.Compare(reports[0], reports[1])
-			if err != nil {
-				return err
-			}
-			if o.json {
-				format = string(bench.FormatJSON)
-			}
-			return c.Write(cmd.OutOrStdout(), bench.Format(format))
-		},
-	}
-	cmd.Flags().StringVarP(&format, "output", "o", string(bench.FormatTable), "table, md or json")
-	return o.jsonFlag(cmd)
-}
-
-func readReport(path string) (*bench.Report, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r, err := bench.Read(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return r, nil
 }

@@ -28,9 +28,18 @@ type containers struct {
 	out, err io.Writer
 }
 
-// openContainers finds docker with compose and a daemon that answers, and puts
-// the compose file into the home. What is missing is said, with what to do.
+// openContainers finds docker and puts the compose file into the home.
 func openContainers(ctx context.Context, home string, out, errs io.Writer) (*containers, error) {
+	c, err := findDocker(ctx, home, out, errs)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.place()
+}
+
+// findDocker finds docker with compose and a daemon that answers. What is missing
+// is said, with what to do.
+func findDocker(ctx context.Context, home string, out, errs io.Writer) (*containers, error) {
 	path, err := exec.LookPath("docker")
 	if err != nil {
 		return nil, jeantrail.Errorf(jeantrail.CodeWorkerUnavailable, "docker is not installed").
@@ -38,7 +47,7 @@ func openContainers(ctx context.Context, home string, out, errs io.Writer) (*con
 	}
 	c := &containers{home: home, docker: path, out: out, err: errs}
 	if said, err := c.ask(ctx, "compose", "version", "--short"); err != nil {
-		return nil, jeantrail.Errorf(jeantrail.CodeWorkerUnavailable, "docker has no compose: %s", said).
+		return nil, jeantrail.Errorf(jeantrail.CodeWorkerUnavailable, "docker has no compose plugin: %s", said).
 			WithHint("Install the compose plugin (package docker-compose-plugin or docker-compose-v2): https://docs.docker.com/compose/install/linux/\n%s", withoutDocker)
 	}
 	if said, err := c.ask(ctx, "info", "--format", "{{.ServerVersion}}"); err != nil {
@@ -48,7 +57,7 @@ func openContainers(ctx context.Context, home string, out, errs io.Writer) (*con
 		}
 		return nil, jeantrail.Errorf(jeantrail.CodeWorkerUnavailable, "the docker daemon does not answer: %s", said).WithHint("%s", hint)
 	}
-	return c, c.place()
+	return c, nil
 }
 
 // withoutDocker is the other way to have workers.
@@ -69,8 +78,10 @@ func (c *containers) ask(ctx context.Context, args ...string) (string, error) {
 	}
 	lines := strings.Split(string(bytes.TrimSpace(out)), "\n")
 	for _, line := range lines { // the first line that says what is wrong is more use than the last
-		if err != nil && (strings.Contains(line, "unknown command") || strings.Contains(line, "annot connect") || strings.Contains(line, "permission denied")) {
-			return strings.TrimSpace(line), err
+		for _, wrong := range []string{"unknown command", "unknown flag", "is not a docker command", "annot connect", "permission denied"} {
+			if err != nil && strings.Contains(line, wrong) {
+				return strings.TrimSpace(line), err
+			}
 		}
 	}
 	return strings.TrimSpace(lines[len(lines)-1]), err

@@ -84,7 +84,7 @@ func (s *sampling) request(cmd *cobra.Command, a []string) (map[string]any, erro
 
 func newGenerateCommand(o *options) *cobra.Command {
 	s := &sampling{}
-	var raw bool
+	var raw, noWait bool
 	var who asking
 	var images []string
 	cmd := &cobra.Command{
@@ -104,13 +104,18 @@ func newGenerateCommand(o *options) *cobra.Command {
 			if raw {
 				body["raw"] = true
 			}
+			if noWait {
+				body["wait_for_model"] = false
+			}
 			who.into(body)
 			if err := addImages(cmd.InOrStdin(), body, images); err != nil {
 				return err
 			}
 			return withSession(cmd.Context(), o, func(session *Session) error {
-				if err := session.Ready(cmd.Context()); err != nil {
-					return err
+				if !noWait {
+					if err := session.Ready(cmd.Context()); err != nil {
+						return err
+					}
 				}
 				p := &printer{out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), json: o.json}
 				return errors.Join(session.Generate(cmd.Context(), body, p.event), p.end())
@@ -119,6 +124,7 @@ func newGenerateCommand(o *options) *cobra.Command {
 	}
 	s.flags(cmd)
 	cmd.Flags().BoolVar(&raw, "raw", false, "send the prompt as it is, without the chat template")
+	cmd.Flags().BoolVar(&noWait, "no-wait-for-model", false, "fail if the model is not loaded yet; that begins to load it")
 	cmd.Flags().StringArrayVar(&images, "image", nil, "FILE: an image for a model that sees; may be repeated")
 	who.flags(cmd, "")
 	return o.jsonFlag(cmd)

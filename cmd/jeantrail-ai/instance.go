@@ -31,6 +31,7 @@ type Instance struct {
 	Version    string    `json:"version"`
 	Token      string    `json:"token,omitempty"` // the folder is 0700 and the file 0600
 	StartedAt  time.Time `json:"started_at"`
+	Hub        string    `json:"hub,omitempty"` // see hubEnvironment
 }
 
 // Ownership is the lock on a home.

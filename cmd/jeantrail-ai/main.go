@@ -28,9 +28,12 @@ func main() {
 
 // run is main without the exit, so that everything deferred happens.
 func run(args []string) int {
+	o := &options{}
+	root := newRootCommand(o)
 	// Before anything else: a processor without what the archives were compiled
-	// for would end the process with an illegal instruction.
-	if err := native.CheckCPU(); err != nil {
+	// for would end the process with an illegal instruction. doctor enters none of
+	// them then, and explains.
+	if err := native.CheckCPU(); err != nil && !explains(root, args) {
 		printError(os.Stderr, err)
 		return exitUnavailable
 	}
@@ -39,12 +42,10 @@ func run(args []string) int {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	o := &options{}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	go o.interrupts.watch(ctx, signals, func() { cancel(errInterrupted) })
-	root := newRootCommand(o)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -137,7 +138,7 @@ func newRootCommand(o *options) *cobra.Command {
 		newServeCommand(o), newGenerateCommand(o), newChatCommand(o), newImageCommand(o), newTranscribeCommand(o), newSpeakCommand(o),
 		newPipelineCommand(o), newWorkerCommand(o), newModelCommand(o), newBenchCommand(o),
 		newJobCommand(o), newCostCommand(o), newBudgetCommand(o), newAlertCommand(o), newRuleCommand(o), newPriceCommand(o),
-		newTemplateCommand(o), newConfigCommand(o), newOpenAPICommand(), newVersionCommand(),
+		newTemplateCommand(o), newConfigCommand(o), newDoctorCommand(o), newOpenAPICommand(), newVersionCommand(),
 	)
 	return root
 }

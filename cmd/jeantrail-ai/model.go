@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"path/filepath"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -17,26 +17,8 @@ import (
 func newModelCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "model", Short: "See, check and add models", Args: args(cobra.NoArgs)}
 	cmd.AddCommand(newModelListCommand(o), newModelShowCommand(o), newModelVerifyCommand(o), newModelImportCommand(o),
-		newModelPullCommand(o), newModelRecommendCommand(o), newModelRemoveCommand(o), newModelPruneCommand(o))
+		newModelLoadCommand(o), newModelUnloadCommand(o), newModelPullCommand(o), newModelPullsCommand(o), newModelRecommendCommand(o), newModelRemoveCommand(o), newModelPruneCommand(o))
 	return cmd
-}
-
-// wireModel is a model as /models shows it.
-type wireModel struct {
-	Name         string   `json:"name"`
-	Aliases      []string `json:"aliases"`
-	Default      bool     `json:"default"`
-	Status       string   `json:"status"`
-	Problem      string   `json:"problem"`
-	Path         string   `json:"path"`
-	Bytes        int64    `json:"bytes"`
-	Architecture string   `json:"architecture"`
-	Quantization string   `json:"quantization"`
-	Parameters   int64    `json:"parameters"`
-	Layers       int      `json:"layers"`
-	NCtxTrain    int      `json:"n_ctx_train"`
-	NCtx         int      `json:"n_ctx"`
-	MemoryBytes  int64    `json:"memory_bytes"`
 }
 
 func newModelListCommand(o *options) *cobra.Command {
@@ -60,59 +42,20 @@ func newModelListCommand(o *options) *cobra.Command {
 }
 
 func printModels(w io.Writer, models []json.RawMessage) error {
-	t := newTable(w, "NAME", "STATUS", "SIZE", "PARAMETERS", "QUANTISATION", "CONTEXT", "MEMORY", "NOTE")
+	t := newTable(w, "NAME", "STATUS", "SIZE", "PARAMETERS", "QUANTISATION", "CONTEXT", "MEMORY", "FITS", "NOTE")
 	for _, raw := range models {
 		var m wireModel
 		if err := json.Unmarshal(raw, &m); err != nil {
 			return fmt.Errorf("read model: %w", err)
 		}
 		note := m.Problem
-		if m.Default && note == "" {
-			note = "default"
+		if note == "" {
+			note = strings.Join(m.marks(), ", ")
 		}
-		t.AppendRow(table.Row{m.Name, m.Status, humanBytes(m.Bytes), humanCount(m.Parameters), m.Quantization, m.NCtx, humanBytes(m.MemoryBytes), note})
+		t.AppendRow(table.Row{
+			m.Name, m.Status, humanBytes(m.Bytes), humanCount(m.Parameters), m.Quantization, m.NCtx, humanBytes(m.MemoryBytes), m.Fit.word(), note,
+		})
 	}
-	t.Render()
-	return nil
-}
-
-func newModelShowCommand(o *options) *cobra.Command {
-	return o.jsonFlag(&cobra.Command{
-		Use: "show NAME", Short: "Show everything about one model", Args: args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, a []string) error {
-			return withRecords(cmd.Context(), o, func(s *Session) error {
-				var raw json.RawMessage
-				if err := s.get(cmd.Context(), http.MethodGet, "/models/"+url.PathEscape(a[0]), &raw); err != nil {
-					return err
-				}
-				if o.json {
-					return printJSON(cmd.OutOrStdout(), raw)
-				}
-				return printModel(cmd.OutOrStdout(), raw)
-			})
-		},
-	})
-}
-
-func printModel(w io.Writer, raw json.RawMessage) error {
-	var m wireModel
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return fmt.Errorf("read model: %w", err)
-	}
-	t := newTable(w)
-	rows := []table.Row{
-		{"name", m.Name}, {"status", m.Status}, {"file", m.Path}, {"size", humanBytes(m.Bytes)},
-		{"architecture", m.Architecture}, {"quantisation", m.Quantization}, {"parameters", humanCount(m.Parameters)},
-		{"layers", m.Layers}, {"context", fmt.Sprintf("%d (trained with %d)", m.NCtx, m.NCtxTrain)},
-		{"memory needed", humanBytes(m.MemoryBytes)},
-	}
-	if len(m.Aliases) > 0 {
-		rows = append(rows, table.Row{"also answers to", fmt.Sprint(m.Aliases)})
-	}
-	if m.Problem != "" {
-		rows = append(rows, table.Row{"problem", m.Problem})
-	}
-	t.AppendRows(rows)
 	t.Render()
 	return nil
 }
@@ -146,6 +89,9 @@ func homeRegistry(o *options) (*registry.Registry, error) {
 func newModelVerifyCommand(o *options) *cobra.Command {
 	return o.jsonFlag(&cobra.Command{
 		Use: "verify NAME|FILE.gguf", Short: "Check a model file and print its SHA-256", Args: args(cobra.ExactArgs(1)),
+		Long: "Checks a model and prints its SHA-256. Of a split model, which the file of its first part stands for, each\n" +
+			"part has a sum, and the model that over these sums in order, each with a line feed behind it:\n\n" +
+			"  sha256sum NAME-?????-of-00003.gguf | cut -c1-64 | sha256sum",
 		RunE: func(cmd *cobra.Command, a []string) error {
 			path, err := modelFile(o, a[0])
 			if err != nil {
@@ -156,22 +102,41 @@ func newModelVerifyCommand(o *options) *cobra.Command {
 				return err
 			}
 			bar := newProgress("hashing", true)
-			sum, err := registry.Hash(cmd.Context(), path, func(read, total int64) { bar.Set(read, total) })
+			sum, err := registry.HashModel(cmd.Context(), path, func(read, total int64) { bar.Set(read, total) })
 			bar.Done()
 			if err != nil {
 				return err
 			}
-			if o.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{
-					"path": path, "sha256": sum, "architecture": summary.Architecture,
-					"quantization": summary.Quantization, "parameters": summary.Parameters, "sound": true,
-				})
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\nsound: %s, %s, %s parameters\n",
-				sum, path, summary.Architecture, summary.Quantization, humanCount(summary.Parameters))
-			return err
+			return printVerified(cmd.OutOrStdout(), o.json, path, summary, sum)
 		},
 	})
+}
+
+// printVerified prints the sums of a sound model: of each part of a split one
+// first, then of all.
+func printVerified(w io.Writer, asJSON bool, path string, facts registry.Facts, sum registry.Sum) error {
+	if asJSON {
+		files := make([]map[string]any, len(sum.Files))
+		for i, f := range sum.Files {
+			files[i] = map[string]any{"path": f.Path, "bytes": f.Bytes, "sha256": f.SHA256}
+		}
+		return printJSON(w, map[string]any{
+			"path": path, "sha256": sum.SHA256, "files": files, "architecture": facts.Architecture,
+			"quantization": facts.Quantization, "parameters": facts.Parameters, "sound": true,
+		})
+	}
+	for _, f := range sum.Files {
+		if _, err := fmt.Fprintf(w, "%s  %s\n", f.SHA256, f.Path); err != nil {
+			return err
+		}
+	}
+	if n := len(sum.Files); n > 1 {
+		if _, err := fmt.Fprintf(w, "%s  over the sums of the %d parts\n", sum.SHA256, n); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "sound: %s, %s, %s parameters\n", facts.Architecture, facts.Quantization, humanCount(facts.Parameters))
+	return err
 }
 
 func newModelImportCommand(o *options) *cobra.Command {
@@ -180,7 +145,8 @@ func newModelImportCommand(o *options) *cobra.Command {
 		Use:   "import FILE.gguf",
 		Short: "Check a model file and bring it into the home's models folder",
 		Long: "Checks a GGUF file and puts it into the models folder: by a hard link if the file is on the same\n" +
-			"file system, else by a copy. The model is there for the next start; make it the default with\n" +
+			"file system, else by a copy. Of a split model give the first part: all of them come, or none. The model\n" +
+			"is there for the next start; make it the default with\n" +
 			"default_model in config.yaml or --model of serve.",
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {

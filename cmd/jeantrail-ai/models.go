@@ -7,28 +7,26 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
-
-	"github.com/shirou/gopsutil/v4/mem"
 
 	"github.com/jeantrail/jeantrail-ai"
 	builtinmodel "github.com/jeantrail/jeantrail-ai/build/builtin-model"
-	"github.com/jeantrail/jeantrail-ai/engine"
 	"github.com/jeantrail/jeantrail-ai/engine/native"
 	"github.com/jeantrail/jeantrail-ai/gateway"
 	"github.com/jeantrail/jeantrail-ai/registry"
+	"github.com/jeantrail/jeantrail-ai/registry/hub"
 )
 
 // models is every text model that runs in this process. They are loaded when
 // somebody needs them; the default one from the start.
 type models struct {
 	*registry.Registry
-	opt   AppOptions
-	room  *room
-	files gateway.Files
+	opt      AppOptions
+	room     *room
+	capacity *capacity
+	files    gateway.Files
+	states   *modelStates
+	prefixes *keptPrefixes // nil: what leaves a KV cache is gone
 
 	mu     sync.Mutex
 	config *LoadedConfig // replaced by a reload
@@ -40,8 +38,11 @@ type models struct {
 	end        context.CancelFunc
 }
 
-func newModels(reg *registry.Registry, opt AppOptions, room *room, files gateway.Files) *models {
-	m := &models{Registry: reg, opt: opt, config: opt.Config, room: room, files: files, texts: make(map[string]*TextModel)}
+func newModels(reg *registry.Registry, opt AppOptions, capacity *capacity, files gateway.Files) *models {
+	m := &models{
+		Registry: reg, opt: opt, config: opt.Config, room: capacity.room, capacity: capacity, files: files,
+		states: newModelStates(), texts: make(map[string]*TextModel),
+	}
 	m.life, m.end = context.WithCancel(context.Background())
 	return m
 }
@@ -53,6 +54,9 @@ func modelSettings(config *LoadedConfig, entry registry.Entry) ModelConfig {
 	settings := ModelConfig{Name: entry.Name, ModelPath: entry.Path}
 	if i >= 0 {
 		settings = config.Models[i]
+	}
+	if settings.MMProjPath == "" && !entry.BuiltIn {
+		settings.MMProjPath = hub.ProjectorOf(entry.Path)
 	}
 	if settings.ImageTokens == 0 {
 		settings.ImageTokens = defaultImageTokens
@@ -115,13 +119,51 @@ func (m *models) find(name string) (*TextModel, error) {
 	return t, nil
 }
 
-// Load begins to load the default model.
-func (m *models) Load() error {
-	t, err := m.find("")
-	if err != nil {
-		return err
+// Load begins to load the default model, unless a worker takes its place, and
+// then the pinned ones, in the order of the configuration. That they have a place
+// is waited for one after the other, so that it is clear which of two that do not
+// fit together stays out.
+func (m *models) Load(withDefault bool) error {
+	var list []*TextModel
+	if withDefault {
+		t, err := m.find("")
+		if err != nil {
+			return err
+		}
+		list = append(list, t)
 	}
-	t.Load()
+	m.mu.Lock()
+	config := m.config
+	m.mu.Unlock()
+	for _, c := range config.Models {
+		if !c.Pinned {
+			continue
+		}
+		t, err := m.find(c.Name)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(list, t) {
+			list = append(list, t)
+		}
+	}
+	var placed <-chan struct{}
+	if len(list) > 0 {
+		placed, list = list[0].Load(), list[1:]
+	}
+	m.background.Go(func() {
+		for _, t := range list {
+			select {
+			case <-placed:
+			case <-m.life.Done():
+				return
+			}
+			placed = t.Load()
+		}
+		if !m.opt.Brief {
+			m.Survey(m.life) // so that nobody has to wait for the files to be read
+		}
+	})
 	return nil
 }
 
@@ -148,6 +190,15 @@ func (m *models) sees() string {
 		}
 		first = cmp.Or(first, c.Name)
 	}
+	for _, found := range m.Registry.List(m.life) { // those that were pulled with their projectors
+		if hub.ProjectorOf(found.Path) == "" {
+			continue
+		}
+		if found.Default {
+			return found.Name
+		}
+		first = cmp.Or(first, found.Name)
+	}
 	return first
 }
 
@@ -167,6 +218,15 @@ func (m *models) reload(config *LoadedConfig, entries []registry.Entry) ([]strin
 			changes = append(changes, "model "+name+" is loaded anew")
 			old = append(old, t)
 			delete(m.texts, name)
+			continue
+		}
+		settings := modelSettings(config, entry)
+		switch pinned := settings.Pinned; {
+		case !t.pin(pinned):
+		case pinned:
+			changes = append(changes, "model "+name+" is pinned")
+		default:
+			changes = append(changes, "model "+name+" is not pinned any more")
 		}
 	}
 	m.config = config
@@ -182,6 +242,8 @@ func (m *models) reload(config *LoadedConfig, entries []registry.Entry) ([]strin
 	return changes, nil
 }
 
+// sameSettings compares what a model is loaded with; whether it is pinned can
+// change while it is.
 func sameSettings(a, b ModelConfig) bool {
 	layers, temperature := *a.NGPULayers == *b.NGPULayers, *a.Temperature == *b.Temperature
 	return layers && temperature && a.ModelPath == b.ModelPath && a.MMProjPath == b.MMProjPath && a.ImageTokens == b.ImageTokens && a.NCtx == b.NCtx &&
@@ -192,7 +254,10 @@ func sameSettings(a, b ModelConfig) bool {
 func (m *models) newText(entry registry.Entry) *TextModel {
 	settings := modelSettings(m.config, entry)
 	l := &loader{models: m, entry: entry, settings: settings, engine: m.config.Engine}
-	return &TextModel{resident: newResident(entry, l, m.room.Budget), maxTokens: settings.MaxTokens, nCtx: max(settings.NCtx, defaultContext)}
+	if m.prefixes != nil {
+		l.prefixes = m.prefixes
+	}
+	return &TextModel{resident: newResident(entry, l, m.room, settings.Pinned), maxTokens: settings.MaxTokens, nCtx: max(settings.NCtx, defaultContext)}
 }
 
 // Close stops loading and frees every model. The gateway must have stopped.
@@ -206,192 +271,21 @@ func (m *models) Close(ctx context.Context) error {
 		errs = append(errs, t.Close(ctx))
 	}
 	m.background.Wait()
+	if m.prefixes != nil {
+		errs = append(errs, m.prefixes.Close(ctx))
+	}
 	return errors.Join(errs...)
 }
 
-// loader opens one model.
-type loader struct {
-	models   *models
-	entry    registry.Entry
-	settings ModelConfig
-	engine   EngineConfig
-	bytes    atomic.Int64 // of memory that the model takes, once they are known
-	// checked is the plan of a file that was checked for the load that follows; a
-	// later load checks it again, since another may have taken its place.
-	checked  atomic.Pointer[kvPlan]
-	checksum atomic.Pointer[string] // of the model's file, once it is known
-	// of the projector's, too
-	projector atomic.Pointer[string]
-}
-
-// say implements opener: it tells the registry and the launching app how the
-// model is.
-func (l *loader) say(s registry.State) {
-	l.models.SetState(l.entry.Name, s)
-	l.models.opt.Handshake.Model(l.entry.Name, s.Status, s.Progress, s.Problem)
-}
-
-// plan checks the file and lays out its KV cache.
-func (l *loader) plan(ctx context.Context) (kvPlan, registry.Facts, error) {
-	facts, err := registry.Check(l.entry.Path)
-	if err != nil {
-		return kvPlan{}, facts, err
-	}
-	memory, err := mem.VirtualMemoryWithContext(ctx)
-	if err != nil {
-		l.models.opt.Logger.Warn("cannot tell how much memory there is; the KV cache is not limited by it", "error", err)
-		memory = &mem.VirtualMemoryStat{}
-	}
-	return planKV(l.engine.KV, l.engine.Slots, l.settings.NCtx, facts.ContextLength, facts.KVBytesPerToken, int64(memory.Total)), facts, nil
-}
-
-// need implements opener: weights, the KV cache as it will be laid out, compute
-// buffers, and the projector if there is one. It is found out once: a file that
-// changes under a loaded model changes nothing.
-func (l *loader) need(ctx context.Context) (int64, error) {
-	if n := l.bytes.Load(); n > 0 {
-		return n, nil
-	}
-	plan, facts, err := l.plan(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if l.settings.MMProjPath != "" {
-		if _, err := registry.CheckProjector(l.settings.MMProjPath); err != nil {
-			return 0, err
-		}
-	}
-	n := facts.MemoryBytes(plan.Cells) + fileSize(l.settings.MMProjPath)
-	l.checked.Store(&plan)
-	l.bytes.Store(n)
-	return n, nil
-}
-
-// open implements opener: it opens the file and starts an engine on it.
-func (l *loader) open(ctx context.Context) (o *opened, err error) {
-	log := l.models.opt.Logger
-	defer func() {
-		if err != nil && ctx.Err() == nil {
-			log.Error("loading the model failed", "model", l.entry.Name, "error", err)
-		}
-	}()
-	plan := l.checked.Swap(nil) // by need, a moment ago
-	if plan == nil {
-		fresh, _, err := l.plan(ctx)
-		if err != nil {
-			return nil, err
-		}
-		plan = &fresh
-	}
-	if o, err = l.start(ctx, *plan); err != nil {
-		return nil, err
-	}
-	info := o.decoder.Info()
-	log.Info("model ready", "model", l.entry.Name, "device", info.Device, "layers_offloaded", info.LayersOffloaded,
-		"n_ctx", o.engine.Info().NCtx, "slots", info.NSeqMax, "kv_unified", info.Unified, "threads", info.Threads)
-	l.models.background.Go(func() { l.identify(l.models.life) })
-	return o, nil
-}
-
-func (l *loader) start(ctx context.Context, plan kvPlan) (*opened, error) {
-	decoder, err := native.Open(ctx, native.Options{
-		Path: l.entry.Path, NCtx: plan.Cells, NSeqMax: plan.Slots, NBatch: l.engine.BatchTokens, PerSequenceKV: !plan.Unified,
-		NThreads: l.settings.NThreads, NGPULayers: *l.settings.NGPULayers,
-		Projector: l.settings.MMProjPath, ImageMaxTokens: l.settings.ImageTokens,
-	}, l.progress())
-	if err != nil {
-		return nil, err
-	}
-	e, err := engine.New(decoder, engine.Options{
-		Model: l.entry.Name, DefaultMaxTokens: l.settings.MaxTokens, MaxContext: plan.CtxSeq,
-		MaxQueue: l.engine.Queue, TargetStep: l.engine.StepTarget,
-		Sampling: defaultSampling(l.settings), Identity: func() string { return l.identity(decoder.Info()) },
-		Files: l.models.files, Projector: func() string { return known(&l.projector) },
-	})
-	if err == nil {
-		err = e.Start()
-	}
-	if err != nil {
-		return nil, errors.Join(err, decoder.Close())
-	}
-	return &opened{engine: e, decoder: decoder}, nil
-}
-
-// identify finds out which file it is that was loaded, after the first jobs can
-// run. Until it is known, no result is kept for later.
-func (l *loader) identify(ctx context.Context) {
-	sum := builtinmodel.SHA256
-	if !l.entry.BuiltIn {
-		var err error
-		if sum, err = l.models.Checksum(ctx, l.entry.Path); err != nil {
-			if ctx.Err() == nil {
-				l.models.opt.Logger.Warn("the model's checksum is not known; its results are not kept for later", "error", err)
-			}
-			return
-		}
-	}
-	l.checksum.Store(&sum)
-	if l.settings.MMProjPath == "" {
-		return
-	}
-	sum, err := l.models.Checksum(ctx, l.settings.MMProjPath)
-	if err != nil {
-		if ctx.Err() == nil {
-			l.models.opt.Logger.Warn("the projector's checksum is not known; results about images are not kept for later", "error", err)
-		}
-		return
-	}
-	l.projector.Store(&sum)
-}
-
-// known is a checksum, "" until it is known.
-func known(sum *atomic.Pointer[string]) string {
-	if s := sum.Load(); s != nil {
-		return *s
-	}
-	return ""
-}
-
-// identity is everything besides a request that can change its result: the
-// model's file, the code that computes it, and what that runs on.
-func (l *loader) identity(info engine.Info) string {
-	sum := known(&l.checksum)
-	if sum == "" {
-		return ""
-	}
-	build := native.BuildInfo()
-	return strings.Join([]string{
-		sum, build.Tree, build.CPU, build.Backends, info.Device, strconv.Itoa(info.LayersOffloaded), strconv.Itoa(info.Threads),
-		strconv.Itoa(info.NUBatch), strconv.FormatBool(info.Unified),
-	}, "|")
-}
-
-// progress reports the loading in steps of a tenth, so that the handshake is
-// not flooded.
-func (l *loader) progress() func(float64) {
-	last := 0.0
-	return func(p float64) {
-		if p < 1 && p-last < 0.1 {
-			return
-		}
-		last = p
-		l.say(registry.State{Status: jeantrail.ModelLoading, Progress: p})
-	}
-}
-
-// defaultSampling is what Qwen recommends for Qwen3 without thinking (top-p
-// 0.8, top-k 20; model card of Qwen3-8B), at the model's configured
-// temperature. A temperature of 0 is greedy.
-func defaultSampling(settings ModelConfig) engine.SamplingParams {
-	return engine.SamplingParams{Temperature: float32(*settings.Temperature), TopK: 20, TopP: 0.8}
+// builtInPath is the file of the built-in model in a models folder. Its name holds
+// the start of its checksum, so that another version's file is left alone.
+func builtInPath(folder string) string {
+	return filepath.Join(folder, ".builtin-"+builtinmodel.SHA256[:12]+".gguf")
 }
 
 // placeBuiltIn puts the model that is inside the binary into the models folder,
-// because llama.cpp maps models from files, and returns its entry. The file's
-// name holds the start of its checksum, so that another version's file is left
-// alone.
+// because llama.cpp maps models from files, and returns its entry.
 func placeBuiltIn(folder string) (registry.Entry, error) {
-	name := ".builtin-" + builtinmodel.SHA256[:12] + ".gguf"
-	entry := registry.Entry{Name: builtInName, Path: filepath.Join(folder, name), BuiltIn: true, NCtx: builtInContext}
+	entry := registry.Entry{Name: builtInName, Path: builtInPath(folder), BuiltIn: true, NCtx: builtInContext}
 	return entry, registry.PlaceBuiltIn(entry.Path, builtinmodel.Bytes())
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,8 +21,9 @@ import (
 )
 
 func newModelPullCommand(o *options) *cobra.Command {
-	var req hub.Request
+	var req jeantrail.PullRequest
 	var blind bool
+	var cancel string
 	cmd := &cobra.Command{
 		Use:   "pull NAME|hf:OWNER/REPO[:QUANT][@REVISION]|URL",
 		Short: "Download a model into the home's models folder",
@@ -28,48 +31,68 @@ func newModelPullCommand(o *options) *cobra.Command {
 			"(quantisation Q4_K_M unless another is named), or a GGUF file by its address. Files come in parts,\n" +
 			"several at a time; a pull that was stopped goes on where it was. A file gets its name when its\n" +
 			"SHA-256 is right and its content is sound.\n\n" +
-			"HF_ENDPOINT names another hub, HF_TOKEN is sent to it and to nobody else.",
-		Args: args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, a []string) error {
-			if blind {
-				req.Projector = "none"
+			"If an instance of the home runs, it does the work: Ctrl-C ends only the watching, and the pull goes\n" +
+			"on after a restart of the instance, until --cancel stops it for good. \"model pulls\" lists them.\n" +
+			"Without an instance this command pulls by itself, and Ctrl-C stops it.\n\n" +
+			"HF_ENDPOINT names another hub, HF_TOKEN is sent to it and to nobody else. An instance has its own;\n" +
+			"where they are set here, and not the same there, this command pulls by itself.",
+		Args: func(cmd *cobra.Command, a []string) error {
+			switch {
+			case cancel == "":
+				return args(cobra.ExactArgs(1))(cmd, a)
+			case len(a) > 0:
+				return errUsage{errors.New("--cancel names the pull by its id; leave the model out")}
 			}
-			return pull(cmd, o, a[0], req)
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, a []string) error {
+			if cancel != "" {
+				return cancelPull(cmd, o, cancel)
+			}
+			if blind {
+				req.MMProj = "none"
+			}
+			req.Source, req.SHA256 = a[0], strings.ToLower(req.SHA256)
+			return pull(cmd, o, req)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&req.Name, "name", "", "name of the model here (default: the file's)")
 	f.StringVar(&req.SHA256, "sha256", "", "the hash that the file must have")
-	f.StringVar(&req.Projector, "mmproj", "", "the projector to pull along (default: the one that the repository has)")
+	f.StringVar(&req.MMProj, "mmproj", "", "the projector to pull along (default: the one that the repository has)")
 	f.BoolVar(&blind, "no-mmproj", false, "leave the projector of a vision model")
+	f.StringVar(&cancel, "cancel", "", "stop the pull with this id for good")
 	cmd.MarkFlagsMutuallyExclusive("mmproj", "no-mmproj")
+	for _, other := range []string{"name", "sha256", "mmproj", "no-mmproj"} {
+		cmd.MarkFlagsMutuallyExclusive("cancel", other)
+	}
 	return o.jsonFlag(cmd)
 }
 
-// pull runs in this process, also beside an instance: that finds the file as
-// soon as it has its name, and a lock keeps two pulls of one model apart.
-func pull(cmd *cobra.Command, o *options, what string, req hub.Request) error {
+// pull has the running instance pull, or pulls in this process if there is none.
+func pull(cmd *cobra.Command, o *options, wanted jeantrail.PullRequest) error {
+	req, err := hubRequest(wanted)
+	if err != nil {
+		return err
+	}
 	home, err := homeDir(o.home)
 	if err != nil {
 		return err
 	}
-	if req.Source, err = sourceOf(what); err != nil {
-		return err
-	}
-	folder := filepath.Join(home, "models")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	client, err := newHub(folder)
+	running, there, err := runningInstance(home)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
 	show := &pullProgress{out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), json: o.json}
-	got, err := client.Pull(cmd.Context(), req, show.event)
-	show.end()
-	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w\nwhat came is kept: the same command goes on from there", context.Cause(cmd.Context()))
+	var got hub.Result
+	switch own := hubEnvironment(); {
+	case there && (own == "" || own == running.Hub):
+		got, err = pullThere(cmd.Context(), newClient(running.BaseURL, running.Token), wanted, show)
+	default:
+		if there {
+			fmt.Fprintln(show.notes, "HF_ENDPOINT or HF_TOKEN is not the same in the running instance: this command pulls by itself")
+		}
+		got, err = pullHere(cmd.Context(), filepath.Join(home, "models"), req, show)
 	}
 	if err != nil {
 		return err
@@ -78,6 +101,33 @@ func pull(cmd *cobra.Command, o *options, what string, req hub.Request) error {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(pulledLine(got))
 	}
 	return printPulled(cmd.OutOrStdout(), got)
+}
+
+// pullHere pulls in this process. A lock keeps it apart from other processes that
+// pull the same model: it waits for them.
+func pullHere(ctx context.Context, folder string, req hub.Request, show *pullProgress) (hub.Result, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return hub.Result{}, err
+	}
+	client, err := newHub(folder)
+	if err != nil {
+		return hub.Result{}, err
+	}
+	defer client.Close()
+	got, err := client.Pull(ctx, req, show.event)
+	show.end()
+	return got, err
+}
+
+// hubEnvironment tells one environment's HF_ENDPOINT and HF_TOKEN from another's;
+// "" is neither.
+func hubEnvironment() string {
+	endpoint, token := hub.Environment()
+	if endpoint == "" && token == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(endpoint + "\x00" + token))
+	return hex.EncodeToString(sum[:])
 }
 
 // sourceOf turns a name of the catalogue into where that model comes from;
@@ -92,8 +142,9 @@ func sourceOf(what string) (string, error) {
 func newHub(folder string) (*hub.Client, error) {
 	endpoint, token := hub.Environment()
 	return hub.New(hub.Options{
-		Folder: folder, Endpoint: endpoint, Token: token,
+		Folder: folder, Endpoint: endpoint, Token: token, Wait: true,
 		Validate:          func(path string) error { _, err := registry.Check(path); return err },
+		ValidateSplit:     func(parts []string) error { _, err := registry.CheckParts(parts); return err },
 		ValidateProjector: func(path string) error { _, err := registry.CheckProjector(path); return err },
 	})
 }
@@ -136,6 +187,15 @@ func (p *pullProgress) event(e hub.Event) {
 	p.bar.Set(e.Done, e.Total)
 }
 
+// state is event for a pull of an instance, of which the note told was shown.
+func (p *pullProgress) state(now *wirePull, told string) {
+	status := jeantrail.PullStatus(now.Status)
+	if p == nil || status == jeantrail.PullFailed || status == jeantrail.PullCancelled { // that is the error
+		return
+	}
+	p.event(now.event(told))
+}
+
 func (p *pullProgress) end() {
 	if p.bar != nil {
 		p.bar.Done()
@@ -152,7 +212,7 @@ func pulledLine(got hub.Result) map[string]any {
 	for _, f := range got.Files {
 		files = append(files, file(f))
 	}
-	line := map[string]any{"phase": "installed", "name": got.Name, "source": got.Source, "files": files, "fetched_bytes": got.Fetched}
+	line := map[string]any{"phase": "installed", "name": got.Name, "source": got.Source, "sha256": got.SHA256, "files": files, "fetched_bytes": got.Fetched}
 	if got.Commit != "" {
 		line["commit"] = got.Commit
 	}
@@ -172,12 +232,12 @@ func printPulled(w io.Writer, got hub.Result) error {
 			return err
 		}
 	}
-	if got.Projector == nil {
-		_, err := fmt.Fprintf(w, "serve it with: jeantrail-ai serve --model %s\n", got.Name)
-		return err
+	if got.Projector != nil {
+		if _, err := fmt.Fprintf(w, "%s %s, %s, with which it reads images\n", said, got.Projector.Path, humanBytes(got.Projector.Bytes)); err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprintf(w, "it reads images; for that put into config.yaml:\n\nmodels:\n  - name: %s\n    model_path: %s\n    mmproj_path: %s\n",
-		got.Name, got.Files[0].Path, got.Projector.Path)
+	_, err := fmt.Fprintf(w, "serve it with: jeantrail-ai serve --model %s\n", got.Name)
 	return err
 }
 
@@ -194,20 +254,34 @@ func newModelRemoveCommand(o *options) *cobra.Command {
 			if err := unloadRunning(cmd.Context(), o, a[0]); err != nil {
 				return err
 			}
-			info, err := os.Stat(path)
+			freed, err := removeModel(path)
 			if err != nil {
 				return err
 			}
-			if err := os.Remove(path); err != nil {
-				return err
-			}
 			if o.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"path": path, "bytes": info.Size()})
+				return printJSON(cmd.OutOrStdout(), map[string]any{"path": path, "bytes": freed})
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "removed %s, %s\n", path, humanBytes(info.Size()))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "removed %s, %s\n", path, humanBytes(freed))
 			return err
 		},
 	})
+}
+
+// removeModel deletes a model's files, and the projector that a pull put beside
+// them, and returns their bytes.
+func removeModel(path string) (freed int64, err error) {
+	eyes := hub.ProjectorOf(path) // before the name that it goes with is gone
+	if freed, err = registry.Remove(path); err != nil || eyes == "" {
+		return freed, err
+	}
+	info, err := os.Stat(eyes)
+	if err == nil {
+		err = os.Remove(eyes)
+	}
+	if err != nil {
+		return freed, fmt.Errorf("remove the model's projector: %w", err)
+	}
+	return freed + info.Size(), nil
 }
 
 // removable returns the path of a model's file if it is ours to remove.

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/engine"
-	"github.com/jeantrail/jeantrail-ai/engine/native"
 	"github.com/jeantrail/jeantrail-ai/registry"
 	"github.com/jeantrail/jeantrail-ai/registry/memory"
 )
@@ -16,22 +14,26 @@ import (
 // unloadLimit is how long unloading an idle model may take.
 const unloadLimit = 10 * time.Second
 
+// place is the memory that a model takes, in bytes: of the machine, and of GPUs
+// that have their own.
+type place struct{ ram, vram int64 }
+
 // opened is a model in memory.
 type opened struct {
-	engine  *engine.Engine
-	decoder *native.Decoder
-}
-
-// close ends the engine and frees the model.
-func (o *opened) close(ctx context.Context) error {
-	return errors.Join(o.engine.Stop(ctx), o.decoder.Close())
+	engine *engine.Engine
+	info   jeantrail.EngineInfo
+	place  place
+	close  func(context.Context) error // ends the engine and frees the model
 }
 
 // opener knows how a model gets into memory.
 type opener interface {
-	// need is how much memory it takes, or why it cannot be opened.
-	need(ctx context.Context) (int64, error)
-	open(ctx context.Context) (*opened, error)
+	// check reports why the model cannot be loaded, from what is known already.
+	check(ctx context.Context) error
+	// need is what it will take, or why it cannot be opened or does not fit.
+	need(ctx context.Context) (place, error)
+	// open loads it; progress is told values from 0 to 1, from any one goroutine.
+	open(ctx context.Context, progress func(float64)) (*opened, error)
 	say(registry.State)
 }
 
@@ -39,51 +41,96 @@ type opener interface {
 // needs it, and unloaded when somebody else needs its memory and it is idle; a
 // running generation is never cut.
 //
-// Who runs a job on it holds its place in the memory budget, which keeps it from
+// Who runs a job on it holds its place in the memory budgets, which keeps it from
 // being unloaded for others. Who only looks at it, to prepare a request, counts
 // among its readers, for whom unloading waits.
 type resident struct {
 	entry  registry.Entry
 	opener opener
 	holder *memory.Holder
+	vram   *memory.Holder // nil if no GPU has memory of its own
 
 	life context.Context // ends when loading must stop
 	end  context.CancelFunc
+	work sync.WaitGroup // of Load
+
+	// saying is held while how the model is changes and is told, so that no word is
+	// overtaken by an older one. It is taken before mu.
+	saying sync.Mutex
 
 	mu      sync.Mutex
 	idle    *sync.Cond // signalled when readers become none
 	now     *opened
 	busy    chan struct{} // closed when the load or unload that runs is over; nil if none does
+	loads   bool          // it is a load
+	percent int           // how far that is, in tens
+	moved   chan struct{} // closed and replaced when percent changes
+	placing chan struct{} // closed when Load has a place, or gets none; nil if none runs
 	failure error         // of the last load; sticks until somebody asks for another one
 	readers int
 	jobs    int
+	places  int // held in the machine's memory
+	pinned  bool
 	closed  bool
 }
 
-func newResident(entry registry.Entry, o opener, budget *memory.Budget) *resident {
-	r := &resident{entry: entry, opener: o}
+func newResident(entry registry.Entry, o opener, room *room, pinned bool) *resident {
+	r := &resident{entry: entry, opener: o, pinned: pinned || entry.BuiltIn, moved: make(chan struct{})}
 	r.idle = sync.NewCond(&r.mu)
 	r.life, r.end = context.WithCancel(context.Background())
-	r.holder = budget.Register(memory.Holding{
-		Name: entry.Name, Source: "model", Pinned: entry.BuiltIn,
+	holding := memory.Holding{
+		Name: entry.Name, Source: "model", Pinned: r.pinned,
 		Unload: func(ctx context.Context) error { return r.unload(ctx) },
-	})
+	}
+	r.holder = room.Register(holding)
+	if room.vram != nil {
+		r.vram = room.vram.Register(holding)
+	}
 	return r
+}
+
+// pin says whether the model stays when others need room, and reports whether
+// that is a change.
+func (r *resident) pin(on bool) (changed bool) {
+	on = on || r.entry.BuiltIn
+	r.mu.Lock()
+	changed, r.pinned = r.pinned != on, on
+	r.mu.Unlock()
+	r.holder.Pin(on)
+	if r.vram != nil {
+		r.vram.Pin(on)
+	}
+	return changed
+}
+
+// bytes is what the model is counted with; 0 if it is not loaded.
+func (r *resident) bytes() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now == nil {
+		return 0
+	}
+	return r.now.place.ram + r.now.place.vram
 }
 
 // ready returns the engine if the model is loaded, nil while it is not, and the
 // reason if it cannot be. done must be called if there is an engine.
-func (r *resident) ready() (e *engine.Engine, done func(), err error) {
+func (r *resident) ready(ctx context.Context) (e *engine.Engine, done func(), err error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.now != nil:
+	now, loads, failure := r.now, r.busy != nil, r.failure
+	if now != nil {
 		r.readers++
-		return r.now.engine, sync.OnceFunc(r.looked), nil
-	case r.busy == nil && r.failure != nil:
-		return nil, nil, r.failure
 	}
-	return nil, nil, nil
+	r.mu.Unlock()
+	switch {
+	case now != nil:
+		return now.engine, sync.OnceFunc(r.looked), nil
+	case loads:
+		return nil, nil, nil
+	case failure != nil && !aboutRoom(failure):
+		return nil, nil, failure
+	}
+	return nil, nil, r.opener.check(ctx)
 }
 
 func (r *resident) looked() {
@@ -91,72 +138,6 @@ func (r *resident) looked() {
 	defer r.mu.Unlock()
 	r.readers--
 	r.idle.Broadcast()
-}
-
-// use makes room for the model, loads it if it is not there, waits, and returns
-// its engine. done must be called when it is not used any more.
-func (r *resident) use(ctx context.Context) (*engine.Engine, func(), error) {
-	release, err := r.takePlace(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	r.mu.Lock()
-	r.jobs++
-	r.mu.Unlock()
-	done := sync.OnceFunc(func() {
-		r.mu.Lock()
-		r.jobs--
-		r.mu.Unlock()
-		release()
-	})
-	for {
-		if e := r.Engine(); e != nil {
-			return e, done, nil
-		}
-		over := r.load()
-		select {
-		case <-over:
-		case <-ctx.Done():
-			done()
-			return nil, nil, context.Cause(ctx)
-		}
-		if err := r.failed(); err != nil {
-			done()
-			return nil, nil, err
-		}
-	}
-}
-
-// takePlace waits for the model's memory.
-func (r *resident) takePlace(ctx context.Context) (release func(), err error) {
-	need, err := r.opener.need(ctx)
-	if err != nil {
-		r.fail(err)
-		return nil, err
-	}
-	return r.holder.Need(ctx, need)
-}
-
-// fail remembers why the model cannot be loaded.
-func (r *resident) fail(err error) {
-	r.mu.Lock()
-	loaded := r.now != nil
-	if !loaded && r.life.Err() == nil {
-		r.failure = err
-	}
-	r.mu.Unlock()
-	if !loaded {
-		r.opener.say(registry.State{Status: jeantrail.ModelFailed, Problem: jeantrail.AsError(err).Message})
-	}
-}
-
-func (r *resident) failed() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.now != nil || r.busy != nil {
-		return nil
-	}
-	return r.failure
 }
 
 // Engine returns the engine without waiting; nil while the model is not loaded.
@@ -167,72 +148,6 @@ func (r *resident) Engine() *engine.Engine {
 		return nil
 	}
 	return r.now.engine
-}
-
-// Load loads the model in the background, without a job that needs it. A
-// failure of before is forgotten.
-func (r *resident) Load() {
-	r.mu.Lock()
-	r.failure = nil
-	r.mu.Unlock()
-	r.opener.say(registry.State{Status: jeantrail.ModelLoading})
-	go func() {
-		release, err := r.takePlace(r.life)
-		if err != nil {
-			if r.life.Err() == nil {
-				r.fail(err)
-			}
-			return
-		}
-		defer release()
-		<-r.load()
-	}()
-}
-
-// load begins to load the model unless that was begun, and returns what is closed
-// when it is over. The caller has a place in the memory budget.
-func (r *resident) load() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	over := make(chan struct{})
-	switch {
-	case r.busy != nil:
-		return r.busy
-	case r.closed:
-		r.failure = jeantrail.Errorf(jeantrail.CodeShuttingDown, "the program stopped before the model was loaded")
-		close(over)
-	case r.now != nil:
-		close(over)
-	default:
-		r.busy = over
-		go r.fill(over)
-	}
-	return over
-}
-
-func (r *resident) fill(over chan struct{}) {
-	r.opener.say(registry.State{Status: jeantrail.ModelLoading})
-	o, err := r.opener.open(r.life)
-	if err != nil && r.life.Err() != nil {
-		err = jeantrail.Errorf(jeantrail.CodeShuttingDown, "the program stopped before the model was loaded")
-	}
-	state := registry.State{Status: jeantrail.ModelFailed}
-	if err != nil {
-		state.Problem = jeantrail.AsError(err).Message
-		r.holder.Resize(0)
-	} else {
-		state = registry.State{Status: jeantrail.ModelReady, Progress: 1, Engine: o.engine.Info()}
-		// An unload that was under way when the place was taken gave it back.
-		if need, err := r.opener.need(r.life); err == nil {
-			r.holder.Resize(need)
-		}
-	}
-	// Before anybody can use it, so that no later word is overtaken by this one.
-	r.opener.say(state)
-	r.mu.Lock()
-	r.now, r.failure, r.busy = o, err, nil
-	r.mu.Unlock()
-	close(over)
 }
 
 // Unload frees the model if no job uses it; a conflict says that one does.
@@ -256,7 +171,7 @@ func (r *resident) unload(ctx context.Context) error {
 		return jeantrail.Errorf(jeantrail.CodeConflict, "the model %s is in use", r.entry.Name)
 	}
 	now, over := r.now, make(chan struct{})
-	r.now, r.failure, r.busy = nil, nil, over
+	r.now, r.failure, r.busy, r.loads = nil, nil, over, false
 	for r.readers > 0 {
 		r.idle.Wait()
 	}
@@ -266,9 +181,19 @@ func (r *resident) unload(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unloadLimit)
 		err = now.close(ctx)
 		cancel()
+		r.saying.Lock()
 		r.opener.say(registry.State{Status: jeantrail.ModelAvailable})
+		r.saying.Unlock()
 	}
-	r.holder.Resize(0)
+	r.mu.Lock()
+	waits := r.places > 0 // for a GPU, with a place in the machine's memory that it keeps
+	r.mu.Unlock()
+	if !waits {
+		r.holder.Resize(0)
+	}
+	if r.vram != nil {
+		r.vram.Resize(0)
+	}
 	r.mu.Lock()
 	r.busy = nil
 	r.mu.Unlock()
@@ -286,11 +211,15 @@ func (r *resident) Close(ctx context.Context) error {
 	if busy != nil {
 		<-busy
 	}
+	r.work.Wait()
 	r.mu.Lock()
 	now := r.now
 	r.now = nil
 	r.mu.Unlock()
 	r.holder.Gone()
+	if r.vram != nil {
+		r.vram.Gone()
+	}
 	if now == nil {
 		return nil
 	}
@@ -298,8 +227,12 @@ func (r *resident) Close(ctx context.Context) error {
 }
 
 // retire frees a model that another one takes the place of, when its jobs are
-// done.
+// done. Until then it makes room like any other.
 func (r *resident) retire(ctx context.Context) error {
+	r.holder.Pin(false)
+	if r.vram != nil {
+		r.vram.Pin(false)
+	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for jeantrail.CodeOf(r.Unload(ctx)) == jeantrail.CodeConflict && ctx.Err() == nil {

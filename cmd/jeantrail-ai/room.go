@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"os"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/shirou/gopsutil/v4/mem"
-
 	"github.com/jeantrail/jeantrail-ai"
+	"github.com/jeantrail/jeantrail-ai/registry/fit"
 	"github.com/jeantrail/jeantrail-ai/registry/memory"
 )
 
@@ -24,6 +23,11 @@ const askMemory = 2 * time.Second
 // worker of which somebody knows what it holds.
 type room struct {
 	*memory.Budget
+	configured int64 // memory.limit; 0 if the configuration sets none
+
+	// vram is the budget of the GPUs' own memory, which only models in process are
+	// counted in; nil if there is none. Who needs both asks for the machine's first.
+	vram *memory.Budget
 
 	mu      sync.Mutex
 	workers map[string]*workerRoom
@@ -43,18 +47,25 @@ type memoryHolder interface {
 	Unload(ctx context.Context) error
 }
 
-func newRoom(config *LoadedConfig) (*room, error) {
+// newRoom makes the budgets of a machine.
+func newRoom(config *LoadedConfig, machine fit.Machine) (*room, error) {
 	limit, err := parseBytes(config.Memory.Limit)
 	if err != nil {
 		return nil, err
 	}
+	r := &room{configured: limit, workers: make(map[string]*workerRoom)}
 	if limit == 0 {
-		if all, err := mem.VirtualMemory(); err == nil {
-			limit = int64(all.Total / 100 * memoryShare)
-		}
+		limit = machine.RAMTotal / 100 * memoryShare
 	}
-	return &room{Budget: memory.New(limit), workers: make(map[string]*workerRoom)}, nil
+	r.Budget = memory.New(limit)
+	if slices.ContainsFunc(machine.Devices, ownMemory) {
+		r.vram = memory.New(machine.UsableVRAM())
+	}
+	return r, nil
 }
+
+// ownMemory reports whether a GPU has memory that is not the machine's.
+func ownMemory(d fit.Device) bool { return !d.SharesTheMachine }
 
 // expect makes a place for a worker. What the configuration says that it holds
 // counts as long as the worker is up.
@@ -132,16 +143,4 @@ func (r *room) forget(name string) {
 		place.holder.Gone()
 		delete(r.workers, name)
 	}
-}
-
-// fileSize is 0 for a file that is not there: who opens it will say so.
-func fileSize(path string) int64 {
-	if path == "" {
-		return 0
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0
-	}
-	return info.Size()
 }

@@ -29,7 +29,10 @@ type TextModel struct {
 // is bounded by its bytes: in a byte-level vocabulary a token is at least one.
 func (m *TextModel) Prepare(ctx context.Context, req *jeantrail.Request) (gateway.Work, error) {
 	w := &textWork{model: m, request: *req}
-	loaded, done, err := m.resident.ready()
+	loaded, done, err := m.resident.ready(ctx)
+	if err == nil && loaded == nil && req.Text.NoWait {
+		err = m.loading()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +101,7 @@ func (w *textWork) Fingerprint() ([]byte, bool) {
 
 // Run implements gateway.Work.
 func (w *textWork) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sink) (*jeantrail.Result, error) {
-	e, done, err := w.model.use(ctx)
+	e, done, err := w.model.use(ctx, tellLoading(sink))
 	if err == nil {
 		defer done()
 		if e != w.engine {
@@ -113,4 +116,16 @@ func (w *textWork) Run(ctx context.Context, job *jeantrail.Job, sink gateway.Sin
 		return result, err
 	}
 	return w.work.Run(ctx, job, sink)
+}
+
+// tellLoading puts into a job's log how far the load is that it waits for.
+func tellLoading(sink gateway.Sink) func(percent int) {
+	next := 0
+	return func(percent int) {
+		if percent < next {
+			return
+		}
+		next = percent/10*10 + 10
+		sink.Progress(jeantrail.Progress{Stage: "load", Done: int64(percent), Total: 100, Unit: "percent"})
+	}
 }

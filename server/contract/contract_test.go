@@ -32,6 +32,9 @@ import (
 type script struct{}
 
 func (script) Prepare(_ context.Context, req *jeantrail.Request) (gateway.Work, error) {
+	if req.Model == "cold" && req.Text.NoWait {
+		return nil, jeantrail.Errorf(jeantrail.CodeModelLoading, "the model cold is being loaded").WithNumber("progress_percent", 40)
+	}
 	return work{request: *req.Text}, nil
 }
 
@@ -134,7 +137,7 @@ func open(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	s, err := server.New(server.Options{
-		Road: road{gw}, Money: gw, Models: models{library}, Files: files, Workflows: library, Fleet: fleet{}, Pulls: newPulls(), Metrics: metrics,
+		Road: road{gw}, Money: gw, Models: models{library}, Files: files, Workflows: library, Fleet: fleet{}, Pulls: newPulls(), Benches: benches{st}, Metrics: metrics,
 		Version: "1.2.3", ResumeWindow: time.Millisecond,
 	})
 	if err != nil {

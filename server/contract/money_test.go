@@ -237,6 +237,9 @@ func TestEveryRouteAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, operations := range doc.Paths {
+		if path == "/models/events" { // its answer has no end
+			continue
+		}
 		for method := range operations {
 			concrete := strings.NewReplacer("{id}", "none", "{name}", "none", "{model}", "none").Replace(path)
 			status, _, text := h.call(t, strings.ToUpper(method), concrete, `{"nonsense":true}`)

@@ -23,15 +23,15 @@ type pulls struct {
 
 func newPulls() *pulls { return &pulls{} }
 
-func (p *pulls) Start(_ context.Context, source, _, _ string) (jeantrail.Pull, error) {
+func (p *pulls) Start(_ context.Context, r jeantrail.PullRequest) (jeantrail.Pull, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, one := range p.all {
-		if one.Source == source && !one.Status.Terminal() {
+		if one.PullRequest == r && !one.Status.Terminal() {
 			return one, nil
 		}
 	}
-	one := jeantrail.Pull{ID: uuid.Must(uuid.NewV7()).String(), Source: source, Status: jeantrail.PullDownloading, Total: 10, StartedAt: time.Now()}
+	one := jeantrail.Pull{ID: uuid.Must(uuid.NewV7()).String(), PullRequest: r, Status: jeantrail.PullDownloading, Total: 10, StartedAt: time.Now()}
 	p.all = append(p.all, one)
 	return one, nil
 }
@@ -63,7 +63,10 @@ func (p *pulls) end(id string, status jeantrail.PullStatus) (jeantrail.Pull, err
 	case status == jeantrail.PullDone && one.Source == "none":
 		one.Status, one.Err = jeantrail.PullFailed, jeantrail.Errorf(jeantrail.CodeNotFound, "there is no such model")
 	case status == jeantrail.PullDone:
-		one.Model, one.Done, one.Path, one.MMProj, one.SHA256 = "qwen3-8b", 10, "/m/qwen3-8b.gguf", "/m/qwen3-8b.mmproj", strings.Repeat("0", 64)
+		one.Model, one.ModelSHA256, one.Done, one.Fetched, one.Revision = "qwen3-8b", strings.Repeat("0", 64), 10, 10, strings.Repeat("1", 40)
+		one.Files = []jeantrail.PullFile{
+			{Path: "/m/qwen3-8b.gguf", Bytes: 6, SHA256: strings.Repeat("0", 64)}, {Path: "/m/qwen3-8b.mmproj", Bytes: 4, SHA256: strings.Repeat("2", 64), Projector: true},
+		}
 	}
 	return *one, nil
 }
@@ -110,7 +113,7 @@ func TestPulls(t *testing.T) {
 	if !strings.Contains(stream, "event: downloading\n") || !strings.Contains(stream, "\n\nid: done\nevent: done\n") {
 		t.Errorf("watched: %s", stream)
 	}
-	if m := h.want(t, 200, "GET", links["self"].(string), ""); m["status"] != "done" || m["model"] != "qwen3-8b" || m["path"] != "/m/qwen3-8b.gguf" {
+	if m := h.want(t, 200, "GET", links["self"].(string), ""); m["status"] != "done" || m["model"] != "qwen3-8b" || m["path"] != "/m/qwen3-8b.gguf" || len(m["files"].([]any)) != 2 {
 		t.Errorf("the pull is %v", m)
 	}
 	_, _, stream = h.call(t, "POST", "/models/pull", `{"name":"none","stream":true}`)
@@ -136,8 +139,8 @@ func TestPulls(t *testing.T) {
 func TestDocumentOfPulls(t *testing.T) {
 	h := open(t)
 	for body, valid := range map[string]bool{
-		`{"name":"qwen3-8b","as":"x"}`: true, `{"url":"HTTPS://models.example/x.gguf","stream":false}`: true, `{}`: false,
-		`{"name":"a","url":"https://models.example/x.gguf"}`: false, `{"url":"hf:owner/repo"}`: false, `{"name":"a","sha256":"00"}`: false, `{"model":"a"}`: false,
+		`{"name":"qwen3-8b","as":"x","mmproj":"none"}`: true, `{"url":"HTTPS://models.example/x.gguf","stream":false}`: true, `{}`: false,
+		`{"name":"a","url":"https://models.example/x.gguf"}`: false, `{"url":"hf:owner/repo"}`: false, `{"name":"a","sha256":"00"}`: false, `{"model":"a"}`: false, `{"name":"a","mmproj":1}`: false,
 	} {
 		r := httptest.NewRequest("POST", h.url+"/models/pull", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
