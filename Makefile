@@ -62,12 +62,18 @@ $(LARGE_MODEL): | llama
 exact: peers $(LARGE_MODEL) ## compare greedy text with llama-server's on a model of real size
 	JEANTRAIL_TEST_LARGE_MODEL=$(CURDIR)/$(LARGE_MODEL) go test -v -count=1 -run TestSameText ./cmd/jeantrail-ai
 
-.PHONY: compare
-compare: build peers $(LARGE_MODEL) ## measure against llama-server and llama-bench, as ratios in one run
-	go run ./build/compare -model $(LARGE_MODEL)
+# What bench-peers measures: MODEL=FILE.gguf ROUNDS=1 ONLY=raw,batched,http OUTPUT=table|md|json
+MODEL  := $(LARGE_MODEL)
+ROUNDS := 5
+ONLY   := raw,batched,http
+OUTPUT := table
 
 .PHONY: bench-peers
-bench-peers: compare ## the same as compare
+bench-peers: build peers $(MODEL) ## ratios against llama-bench, llama-batched-bench and llama-server; MODEL, ROUNDS, ONLY, OUTPUT
+	@go run ./build/compare -model $(MODEL) -rounds $(ROUNDS) -only $(ONLY) -o $(OUTPUT)
+
+.PHONY: compare
+compare: bench-peers ## the same as bench-peers
 
 .PHONY: setup
 setup: ## install the tools that are missing, or say how

@@ -9,103 +9,123 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/process"
+
+	"github.com/jeantrail/jeantrail-ai/bench"
 )
-
-// contender is one server with one set of options.
-type contender struct {
-	name    string
-	command func(port int, home string) (*exec.Cmd, error)
-	ready   string // path that answers 200 when the model is loaded
-	body    func(prompt string, n int) (path string, body map[string]any)
-}
-
-func contenders(s settings) []contender {
-	return []contender{
-		{"ours", s.ourCommand, "/ready", ourBody},
-		{"llama-server", s.peerCommand(), "/health", peerBody},
-		{fmt.Sprintf("llama-server -np %d", s.slots), s.peerCommand("-np", strconv.Itoa(s.slots), "-c", strconv.Itoa(s.slots*s.nCtx)), "/health", peerBody},
-	}
-}
-
-func (s settings) ourCommand(port int, home string) (*exec.Cmd, error) {
-	model, err := filepath.Abs(s.model)
-	if err != nil {
-		return nil, err
-	}
-	config := fmt.Sprintf("default_model: bench\nengine:\n  slots: %d\nmodels:\n  - name: bench\n    model_path: %q\n    n_ctx: %d\n    n_threads: %d\n",
-		s.slots, model, s.nCtx, s.threads)
-	if err := os.WriteFile(filepath.Join(home, "config.yaml"), []byte(config), 0o600); err != nil {
-		return nil, err
-	}
-	return exec.Command(s.ours, "serve", "--home", home, "--port", strconv.Itoa(port)), nil
-}
-
-func (s settings) peerCommand(more ...string) func(int, string) (*exec.Cmd, error) {
-	return func(port int, _ string) (*exec.Cmd, error) {
-		args := []string{"-m", s.model, "--host", "127.0.0.1", "--port", strconv.Itoa(port), "-t", strconv.Itoa(s.threads), "--no-webui"}
-		return exec.Command(filepath.Join(s.peers, "llama-server"), append(args, more...)...), nil
-	}
-}
-
-func ourBody(prompt string, n int) (string, map[string]any) {
-	return "/generate", map[string]any{
-		"prompt": prompt, "raw": true, "ignore_eos": true, "max_tokens": n, "temperature": 0, "stream": true, "cache": false,
-	}
-}
-
-func peerBody(prompt string, n int) (string, map[string]any) {
-	return "/completion", map[string]any{"prompt": prompt, "ignore_eos": true, "n_predict": n, "temperature": 0, "stream": true}
-}
 
 // server is a contender that runs.
 type server struct {
-	contender
 	cmd   *exec.Cmd
+	home  string
 	base  string
 	start time.Time
 	ready time.Duration // from exec to the first 200
 	log   bytes.Buffer
 }
 
-func (c contender) launch(ctx context.Context) (*server, error) {
+// Of http: prompts, and the longer ones that have a beginning in common.
+const httpPrompt, httpShared, httpGen = 128, 512, 64
+
+// serve starts a contender, measures it over HTTP, and stops it.
+func (t *table) serve(ctx context.Context, c contender) error {
+	srv, err := c.launch(ctx)
+	if err != nil {
+		return err
+	}
+	defer srv.stop()
+	t.add(figure{name: "http exec to ready", unit: "ms", value: float64(srv.ready.Milliseconds())}, c.name)
+	options := bench.HTTPOptions{URL: srv.base, Streams: t.streams, Requests: 1, PromptTokens: httpPrompt, MaxTokens: httpGen}
+	if err := t.http(ctx, c, options); err != nil {
+		return err
+	}
+	options.Streams, options.PromptTokens, options.SharedPrefix = []int{t.slots}, httpShared, true
+	if err := t.http(ctx, c, options); err != nil {
+		return err
+	}
+	rss, err := srv.resident()
+	if err != nil {
+		return err
+	}
+	t.add(figure{name: "http resident after all", unit: "MiB", value: rss}, c.name)
+	return nil
+}
+
+// http takes the figures of a report. A request that failed makes them unfit for a
+// comparison.
+func (t *table) http(ctx context.Context, c contender, o bench.HTTPOptions) error {
+	report, err := bench.HTTP(ctx, o)
+	if err != nil {
+		return err
+	}
+	for i := range report.Rows {
+		row := &report.Rows[i]
+		if len(row.Failures) > 0 {
+			return fmt.Errorf("%d of %d requests failed: %s", row.Failures[0].Count, row.Requests, row.Failures[0].Example)
+		}
+		name := fmt.Sprintf("http streams: %d", row.Streams)
+		if row.Shared {
+			name += ", shared beginning"
+		}
+		for _, f := range []struct {
+			of   *bench.Figure
+			what string
+			unit string
+		}{{row.Speed, "", "t/s"}, {row.StreamSpeed, " each", "t/s"}, {row.First, " first token", "ms"}} {
+			if f.of != nil {
+				t.add(figure{name: name + f.what, unit: f.unit, value: f.of.P50}, c.name)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *contender) launch(ctx context.Context) (*server, error) {
 	home, err := os.MkdirTemp("", "compare")
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	if err := ln.Close(); err != nil {
-		return nil, err
-	}
-	cmd, err := c.command(port, home)
-	if err != nil {
-		return nil, err
-	}
-	s := &server{contender: c, cmd: cmd, base: fmt.Sprintf("http://127.0.0.1:%d", port), start: time.Now()}
-	cmd.Stdout, cmd.Stderr = &s.log, &s.log
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	if err := s.waitReady(ctx); err != nil {
+	s := &server{home: home}
+	if err := s.begin(ctx, c); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("%w\n%s", err, s.log.String())
 	}
 	return s, nil
 }
 
-func (s *server) waitReady(ctx context.Context) error {
+func (s *server) begin(ctx context.Context, c *contender) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	cmd, err := c.command(s.home, port)
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = &s.log, &s.log
+	s.base, s.start = fmt.Sprintf("http://127.0.0.1:%d", port), time.Now()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.cmd = cmd
+	return s.waitReady(ctx, c.ready)
+}
+
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
+}
+
+func (s *server) waitReady(ctx context.Context, path string) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for time.Since(s.start) < 3*time.Minute {
-		resp, err := http.Get(s.base + s.contender.ready)
+		resp, err := http.Get(s.base + path)
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -136,6 +156,10 @@ func (s *server) resident() (float64, error) {
 }
 
 func (s *server) stop() {
+	defer os.RemoveAll(s.home)
+	if s.cmd == nil {
+		return
+	}
 	_ = s.cmd.Process.Signal(os.Interrupt)
 	done := make(chan struct{})
 	go func() { _ = s.cmd.Wait(); close(done) }()
