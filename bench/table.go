@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -211,7 +212,7 @@ func (r *Report) facts() []string {
 	}
 	line("build", r.Build.Version, llama, r.Build.Flags)
 	line("model", r.Model.Name, r.Model.Quantization, sum, unit(r.Model.Context, "tokens of context"))
-	line("machine", r.Machine.CPU, unit(r.Machine.Cores, "cores"), unit(r.Settings.Threads, "threads"), strings.Join(r.Machine.Features, " "), r.Machine.GPU)
+	line("machine", r.Machine.CPU, unit(r.Machine.Cores, "cores"), unit(r.Settings.Threads, "threads"), speedFeatures(r.Machine.Features), r.Machine.GPU)
 	kv := r.Settings.KV
 	if kv != "" {
 		kv = "KV " + kv
@@ -223,3 +224,18 @@ func (r *Report) facts() []string {
 	}
 	return lines
 }
+
+// speedFeatures are those of a processor's features by which llama.cpp chooses its
+// kernels, as a table shows them; a report has all.
+func speedFeatures(all []string) string {
+	var shown []string
+	for _, f := range all {
+		if slices.ContainsFunc(kernelFeatures, func(name string) bool { return strings.HasPrefix(f, name) }) {
+			shown = append(shown, f)
+		}
+	}
+	return strings.Join(shown, " ")
+}
+
+// kernelFeatures are how their names begin (ggml-cpu's feature detection).
+var kernelFeatures = []string{"AVX2", "AVXVNNI", "AVX512F", "AVX512BW", "AVX512VNNI", "AVX512VBMI", "AVX512BF16", "AMX", "FMA", "F16C", "NEON", "ASIMD", "SVE", "SME", "I8MM"}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"math"
 	"sync"
 
 	"github.com/jeantrail/jeantrail-ai"
@@ -34,7 +33,7 @@ func (b *benches) refresh(ctx context.Context) error {
 	speeds := make(map[string]int64)
 	for _, m := range ofThisMachine(all) {
 		if _, newer := speeds[m.Model]; !newer {
-			speeds[m.Model] = int64(math.Round(m.TokensPerSecond))
+			speeds[m.Model] = int64(m.TokensPerSecond)
 		}
 	}
 	b.mu.Lock()
@@ -44,7 +43,7 @@ func (b *benches) refresh(ctx context.Context) error {
 }
 
 // Speed returns how fast a model, by its name here, was last measured to generate
-// one stream, in whole tokens per second; false if it was not.
+// one stream, in whole tokens per second, rounded down; false if it was not.
 func (b *benches) Speed(model string) (tokensPerSecond int64, measured bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
