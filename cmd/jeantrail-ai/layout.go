@@ -127,7 +127,9 @@ func (s *site) refuse(l *layout, m fit.Model, a asked) *jeantrail.Error {
 	if s.held.by != "" {
 		e.Message += "; what stays in memory: " + s.held.by
 		e = e.WithName("held_by", s.held.by).WithNumber("held_bytes", s.held.ram+s.held.vram)
-		list = append(list, "unload what stays in memory, or pin it no longer: "+s.held.by)
+		if ram, vram := l.takes(); ram <= l.plan.UsableRAM+s.held.ram && vram <= l.plan.UsableVRAM+s.held.vram {
+			list = append(list, "unload what stays in memory, or pin it no longer: "+s.held.by)
+		}
 	}
 	if len(list) == 0 {
 		return e.WithHint("No setting of this model fits, and no smaller model of the catalogue does. Raise memory.limit in config.yaml if the machine has more memory.")

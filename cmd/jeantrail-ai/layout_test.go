@@ -92,7 +92,8 @@ func TestRefusalProposesWhatFits(t *testing.T) {
 		"a long context":   {machineOf(one + 1), askedTiny("auto", 1, 8192, 0), stays{}, []string{"n_ctx: 512 for the model tiny"}, []string{"engine.kv", "pin"}},
 		"streams":          {machineOf(eight - mib), askedTiny("streams", 8, 512, 0), stays{}, []string{"engine.kv: unified", "engine.slots: "}, []string{"n_gpu_layers"}},
 		"too many layers":  {machineOf(64*mib, gpu(4*mib, false)), askedTiny("auto", 1, 512, 3), stays{}, []string{"n_gpu_layers: "}, []string{"n_gpu_layers: 3"}},
-		"what stays":       {machineOf(mib), askedTiny("auto", 1, 512, 0), stays{ram: 9 * mib, by: "a 9.0 MiB"}, []string{"pin it no longer: a 9.0 MiB"}, []string{"n_ctx"}},
+		"what stays":       {machineOf(mib), askedTiny("auto", 1, 512, 0), stays{ram: 63 * mib, by: "a 63.0 MiB"}, []string{"pin it no longer: a 63.0 MiB"}, []string{"n_ctx"}},
+		"too little stays": {machineOf(mib), askedTiny("auto", 1, 512, 0), stays{ram: mib, by: "a 1.0 MiB"}, []string{"memory.limit"}, []string{"pin"}},
 		"nothing is there": {machineOf(mib), askedTiny("auto", 1, 512, 0), stays{}, []string{"memory.limit"}, []string{"n_ctx"}},
 	} {
 		s := site{machine: c.machine, held: c.held}
