@@ -2,11 +2,9 @@ package server
 
 import (
 	"context"
-	"errors"
 	"math"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/jeantrail/jeantrail-ai"
 )
@@ -146,34 +144,9 @@ func (s *Server) modelEvents(w http.ResponseWriter, r *http.Request) error {
 	if _, err := readQuery(r); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel() // lets the watch go if the client does not read
-	states := s.opt.Models.Watch(ctx)
-	s.metrics.streamOpened("sse")
-	defer s.metrics.streamClosed("sse")
-	out, err := beginSSE(w)
-	if err != nil {
-		return err
-	}
-	ping := time.NewTicker(ssePing)
-	defer ping.Stop()
-	for {
-		select {
-		case m, more := <-states:
-			if !more && r.Context().Err() != nil {
-				return context.Cause(r.Context())
-			}
-			if !more {
-				return errors.New("the watch of the models ended")
-			}
-			state := wireModelState{Name: m.Name, Status: string(m.Status), Progress: m.Progress, Problem: m.Problem}
-			if err := out.frame("", "model", &state); err != nil {
-				return err
-			}
-		case <-ping.C:
-			if err := out.comment("ping"); err != nil {
-				return err
-			}
-		}
-	}
+	watch := func(ctx context.Context) (<-chan jeantrail.ModelState, error) { return s.opt.Models.Watch(ctx), nil }
+	return streamStates(s, w, r, watch, func(out *sseWriter, m jeantrail.ModelState) (over bool, err error) {
+		state := wireModelState{Name: m.Name, Status: string(m.Status), Progress: m.Progress, Problem: m.Problem}
+		return false, out.frame("", "model", &state)
+	})
 }

@@ -2,12 +2,10 @@ package server
 
 import (
 	"context"
-	"errors"
 	"math"
 	"net/http"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -246,38 +244,10 @@ func (s *Server) pullEvents(w http.ResponseWriter, r *http.Request) error {
 // until it is terminal, the client leaves or the server stops. None of these ends
 // the pull.
 func (s *Server) streamPull(w http.ResponseWriter, r *http.Request, id string) error {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel() // lets the watch go if the client does not read
-	states, err := s.opt.Pulls.Watch(ctx, id)
-	if err != nil {
-		return err
-	}
-	s.metrics.streamOpened("sse")
-	defer s.metrics.streamClosed("sse")
-	out, err := beginSSE(w)
-	if err != nil {
-		return err
-	}
-	ping := time.NewTicker(ssePing)
-	defer ping.Stop()
-	for {
-		select {
-		case pull, more := <-states:
-			if !more && r.Context().Err() != nil {
-				return context.Cause(r.Context())
-			}
-			if !more {
-				return errors.New("the watch of a pull ended before the pull")
-			}
-			if err := out.pull(&pull, caller(r)); err != nil || pull.Status.Terminal() {
-				return err
-			}
-		case <-ping.C:
-			if err := out.comment("ping"); err != nil {
-				return err
-			}
-		}
-	}
+	watch := func(ctx context.Context) (<-chan jeantrail.Pull, error) { return s.opt.Pulls.Watch(ctx, id) }
+	return streamStates(s, w, r, watch, func(out *sseWriter, pull jeantrail.Pull) (over bool, err error) {
+		return pull.Status.Terminal(), out.pull(&pull, caller(r))
+	})
 }
 
 // pull writes a pull as it stands. Only the terminal state has an id, the status:

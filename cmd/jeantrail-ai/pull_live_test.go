@@ -25,16 +25,7 @@ func TestPullBesideAnInstance(t *testing.T) {
 	home := t.TempDir()
 	in := startSidecar(t, home)
 	in.modelReady()
-	run := func(want int, a ...string) string {
-		t.Helper()
-		cmd := exec.Command("jeantrail-ai", a...)
-		cmd.Env = append(os.Environ(), "JEANTRAIL_HOME="+home, "HF_ENDPOINT="+h.URL)
-		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
-			t.Fatalf("%v: %v\n%s", a, err, out)
-		}
-		return string(out)
-	}
+	run := commands(t, home, h.URL)
 	if out := run(exitOK, "model", "pull", "hf:Qwen/Tiny-GGUF"); !has(out, sum) || !has(out, "serve --model Tiny-Q4_K_M") {
 		t.Errorf("pulled: %s", out)
 	}
@@ -111,4 +102,19 @@ func TestPullOverTheInterface(t *testing.T) {
 		t.Errorf("a name that was nearly right: %d %v", status, answer)
 	}
 	in.settled()
+}
+
+// commands returns what runs a command on a home, with that hub, and fails the test
+// if it does not exit as wanted.
+func commands(t *testing.T, home, hub string) func(want int, a ...string) string {
+	return func(want int, a ...string) string {
+		t.Helper()
+		cmd := exec.Command("jeantrail-ai", a...)
+		cmd.Env = append(os.Environ(), "JEANTRAIL_HOME="+home, "HF_ENDPOINT="+hub)
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
+			t.Fatalf("%v: %v\n%s", a, err, out)
+		}
+		return string(out)
+	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,16 +33,7 @@ func TestASplitModelIsServed(t *testing.T) {
 	home := t.TempDir()
 	in := startSidecar(t, home)
 	in.modelReady()
-	run := func(want int, a ...string) string {
-		t.Helper()
-		cmd := exec.Command("jeantrail-ai", a...)
-		cmd.Env = append(os.Environ(), "JEANTRAIL_HOME="+home, "HF_ENDPOINT="+h.URL)
-		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
-			t.Fatalf("%v: %v\n%s", a, err, out)
-		}
-		return string(out)
-	}
+	run := commands(t, home, h.URL)
 	if out := run(exitOK, "model", "pull", "hf:Qwen/Big-GGUF"); !has(out, "Big-Q4_K_M-00003-of-00003.gguf") || !has(out, "serve --model Big-Q4_K_M\n") {
 		t.Errorf("pulled: %s", out)
 	}
