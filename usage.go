@@ -16,10 +16,14 @@ type Usage struct {
 
 // Timings of a job. First token is counted from the admission.
 type Timings struct {
-	Queue           time.Duration
-	Prompt          time.Duration // prefill
-	FirstToken      time.Duration
-	Total           time.Duration
+	Queue      time.Duration
+	Prompt     time.Duration // prefill
+	FirstToken time.Duration
+	Total      time.Duration
+	// CachedFrom says where the cached tokens of the prompt came from: the KV cache,
+	// or what was kept of it in memory (ram) or in a file (disk); "" if there were
+	// none, or a worker does not tell.
+	CachedFrom      string
 	TokensPerSecond float64 // completion tokens after the first, per second of decode; 0 if there were fewer than two
 }
 

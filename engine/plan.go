@@ -271,7 +271,7 @@ func (s *scheduler) chunk() int {
 func (s *scheduler) add(q *sequence, n int) {
 	at := q.next()
 	if !q.begun {
-		q.begun, q.cached = true, at
+		q.begun, q.cached, q.from = true, at, q.tier
 		q.done = max(q.done, at)
 		s.stats.hit(q.tier, at)
 		s.batch.begun = append(s.batch.begun, q)

@@ -38,6 +38,7 @@ type sequence struct {
 
 	begun  bool // its first span was planned; cached is final
 	cached int  // prompt tokens that the KV cache had at that moment
+	from   Tier // where these were before
 	done   int  // prompt tokens that were in the KV cache at the most
 
 	completion int
@@ -118,6 +119,9 @@ func (q *sequence) timings(now time.Time) jeantrail.Timings {
 		return t
 	}
 	t.Queue = q.begunAt.Sub(q.arrivedAt)
+	if q.cached > 0 {
+		t.CachedFrom = q.from.String()
+	}
 	if q.completion == 0 {
 		t.Prompt = now.Sub(q.begunAt)
 		return t

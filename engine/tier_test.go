@@ -35,8 +35,8 @@ func keeping(t testing.TB, o prefix.Options) engine.Options {
 func wantFrom(t *testing.T, o outcome, before, after engine.Stats, from engine.Tier, tokens int) {
 	t.Helper()
 	jobs, got := after.Hits[from].Jobs-before.Hits[from].Jobs, after.Hits[from].Tokens-before.Hits[from].Tokens
-	if o.res.Usage.CachedTokens != tokens || jobs != 1 || got != int64(tokens) {
-		t.Errorf("%d tokens were cached, %d of %d jobs from %s; want %d", o.res.Usage.CachedTokens, got, jobs, from, tokens)
+	if o.res.Usage.CachedTokens != tokens || o.res.Timings.CachedFrom != from.String() || jobs != 1 || got != int64(tokens) {
+		t.Errorf("%d tokens were cached, from %q, %d of %d jobs from %s; want %d", o.res.Usage.CachedTokens, o.res.Timings.CachedFrom, got, jobs, from, tokens)
 	}
 }
 

@@ -103,6 +103,7 @@ type wireTimings struct {
 	PromptMS        float64 `json:"prompt_ms"`
 	FirstTokenMS    float64 `json:"first_token_ms"`
 	TotalMS         float64 `json:"total_ms"`
+	CachedFrom      string  `json:"cached_from,omitempty" enum:"kv,ram,disk" doc:"Where the cached tokens of the prompt came from: the KV cache, or what was kept of it in memory or on the disk; left out if there were none."`
 	TokensPerSecond float64 `json:"tokens_per_second"`
 }
 
@@ -164,6 +165,7 @@ func resultOf(of about, state jeantrail.State, r *jeantrail.Result) *wireResult 
 		Timings: wireTimings{
 			QueueMS: millis(r.Timings.Queue), PromptMS: millis(r.Timings.Prompt),
 			FirstTokenMS: millis(r.Timings.FirstToken), TotalMS: millis(r.Timings.Total),
+			CachedFrom:      r.Timings.CachedFrom,
 			TokensPerSecond: math.Round(r.Timings.TokensPerSecond*100) / 100,
 		},
 	}

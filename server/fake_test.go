@@ -222,7 +222,7 @@ func (j *fakeJob) succeed(text string) {
 		Model: "builtin", Text: text, FinishReason: jeantrail.FinishStop,
 		Usage:   jeantrail.Usage{PromptTokens: 12, CachedTokens: 4, CompletionTokens: 3},
 		Cost:    jeantrail.Cost{Amount: 1234, Reserved: 5000},
-		Timings: jeantrail.Timings{Queue: time.Millisecond, FirstToken: 1500 * time.Microsecond, Total: 20 * time.Millisecond, TokensPerSecond: 123.456},
+		Timings: jeantrail.Timings{Queue: time.Millisecond, FirstToken: 1500 * time.Microsecond, Total: 20 * time.Millisecond, CachedFrom: "kv", TokensPerSecond: 123.456},
 		Engine:  jeantrail.EngineInfo{Device: "CPU", NCtx: 2048}, Cache: jeantrail.CacheOff,
 	}, nil)
 }

@@ -84,7 +84,7 @@ func TestGenerateAnswersWhenDone(t *testing.T) {
 		`"text":"Hello <b>\n\"you\"","finish_reason":"stop","truncated":false,` +
 		`"usage":{"prompt_tokens":12,"cached_tokens":4,"completion_tokens":3,"reasoning_tokens":0},` +
 		`"cost":{"amount_micros":1234,"usd":"0.001234","reserved_micros":5000},` +
-		`"timings":{"queue_ms":1,"prompt_ms":0,"first_token_ms":1.5,"total_ms":20,"tokens_per_second":123.46},` +
+		`"timings":{"queue_ms":1,"prompt_ms":0,"first_token_ms":1.5,"total_ms":20,"cached_from":"kv","tokens_per_second":123.46},` +
 		`"engine":{"device":"CPU","layers_offloaded":0,"n_ctx":2048},"cache":"off","rules_applied":[]}`
 	if got := w.Body.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

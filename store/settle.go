@@ -18,9 +18,9 @@ RETURNING micros, audio_in_second_micros, audio_out_second_micros, workflow`
 
 const insertResultSQL = `INSERT INTO ai_results (job_id, model, finish_reason, truncated,
 	prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens,
-	queue_us, prompt_us, first_token_us, total_us, tokens_per_second,
+	queue_us, prompt_us, first_token_us, total_us, cached_from, tokens_per_second,
 	device, layers_offloaded, n_ctx, fallback_reason, cache, rules_applied, created_at, text, reasoning, transcript, pipeline)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 const insertCostSQL = `INSERT INTO ai_costs (job_id, user_id, model, kind, prompt_tokens, cached_tokens, completion_tokens,
 	prompt_token_micros, cached_token_micros, completion_token_micros, image_micros, audio_in_second_micros, audio_out_second_micros,
@@ -291,7 +291,7 @@ func (s *Store) insertResultTx(ctx context.Context, tx *sql.Tx, job *settled) er
 		job.JobID, r.Model, string(r.FinishReason), r.Truncated,
 		r.Usage.PromptTokens, r.Usage.CachedTokens, r.Usage.CompletionTokens, r.Usage.ReasoningTokens,
 		r.Timings.Queue.Microseconds(), r.Timings.Prompt.Microseconds(), r.Timings.FirstToken.Microseconds(),
-		r.Timings.Total.Microseconds(), r.Timings.TokensPerSecond,
+		r.Timings.Total.Microseconds(), r.Timings.CachedFrom, r.Timings.TokensPerSecond,
 		r.Engine.Device, r.Engine.LayersOffloaded, r.Engine.NCtx, r.Engine.FallbackReason,
 		string(r.Cache), applied, millis(job.At), r.Text, r.Reasoning, transcript, pipeline)
 	return err

@@ -169,6 +169,7 @@ func TestJobComesBackWhole(t *testing.T) {
 		Images: 1, AudioIn: 1500 * time.Millisecond, AudioOut: time.Millisecond,
 	}
 	st.Result.Artifacts = []jeantrail.Artifact{*image.Artifact, *audio.Artifact}
+	st.Result.Timings.CachedFrom = "ram"
 	st.Result.Energy.Reason = "" // there is none if it was measured
 	st.Result.Cost.Reserved = job.Reserved
 	st.Err = &jeantrail.Error{}

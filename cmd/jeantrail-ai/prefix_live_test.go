@@ -14,7 +14,7 @@ import (
 func TestRestartBeginsWarm(t *testing.T) {
 	home := t.TempDir()
 	long := strings.Repeat("The program keeps what was said, and what was answered. ", 40)
-	ask := func(in *instance) (text string, cached float64) {
+	ask := func(in *instance, from any) (text string, cached float64) {
 		t.Helper()
 		status, answer := in.call(http.MethodPost, "/generate", map[string]any{
 			"prompt": long + "What are you?", "raw": true, "max_tokens": 12, "temperature": 0, "cache": false,
@@ -22,12 +22,15 @@ func TestRestartBeginsWarm(t *testing.T) {
 		if status != http.StatusOK {
 			t.Fatalf("%d %v", status, answer)
 		}
+		if got := answer["timings"].(map[string]any)["cached_from"]; got != from {
+			t.Errorf("cached tokens came from %v, want %v", got, from)
+		}
 		return answer["text"].(string), answer["usage"].(map[string]any)["cached_tokens"].(float64)
 	}
 	in := startSidecar(t, home)
 	in.modelReady()
-	ask(in)
-	want, warm := ask(in) // evaluated as the restored one will be: only the end
+	ask(in, nil)
+	want, warm := ask(in, "kv") // evaluated as the restored one will be: only the end
 	if code := in.stop(); code != 0 {
 		t.Fatalf("exit %d", code)
 	}
@@ -44,7 +47,7 @@ func TestRestartBeginsWarm(t *testing.T) {
 	in = startSidecar(t, home)
 	in.modelReady()
 	in.metric(`jeantrail_prefix_entries{tier="disk"} 1`)
-	text, cached := ask(in)
+	text, cached := ask(in, "disk")
 	if text != want || cached != warm || cached < 256 {
 		t.Errorf("%v tokens were cached, before the restart %v; it says %q, before %q", cached, warm, text, want)
 	}
@@ -56,7 +59,7 @@ func TestRestartBeginsWarm(t *testing.T) {
 	configure(t, home, "engine: {prefix_disk: 0}\n")
 	in = startSidecar(t, home)
 	in.modelReady()
-	if _, cached := ask(in); cached != 0 {
+	if _, cached := ask(in, nil); cached != 0 {
 		t.Errorf("%v tokens were cached although nothing is kept on the disk", cached)
 	}
 	if code := in.stop(); code != 0 {
