@@ -111,6 +111,9 @@ func (l *looker) loadConfig() (*LoadedConfig, error) {
 		return config, nil
 	}
 	fallback := &LoadedConfig{Config: defaultConfig(), Home: l.home, Sources: map[string]string{}, values: koanf.New("."), Notes: environmentNotes()}
+	if listen := os.Getenv("JEANTRAIL_LISTEN"); listen != "" { // it would hold whatever the file says
+		fallback.Listen, fallback.Sources["listen"] = listen, "environment"
+	}
 	return fallback, cmp.Or(l.homeErr, err)
 }
 
