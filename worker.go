@@ -15,11 +15,6 @@ const (
 	WorkerDown     WorkerStatus = "down"
 )
 
-// WorkerStatuses lists every status.
-func WorkerStatuses() []WorkerStatus {
-	return []WorkerStatus{WorkerUnknown, WorkerStarting, WorkerReady, WorkerDegraded, WorkerDown}
-}
-
 // Worker describes a worker and how it is.
 type Worker struct {
 	Name     string

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jeantrail/jeantrail-ai"
 )
 
 // Disk is what the home and the models folder lie on.
@@ -63,7 +65,7 @@ func CheckDisk(d Disk) []Finding {
 
 func (d Disk) room(v Volume, what string) []Finding {
 	const name = "disk"
-	text := fmt.Sprintf("%s has %s free of %s", what, size(v.Free), size(v.Total))
+	text := fmt.Sprintf("%s has %s free of %s", what, jeantrail.Size(v.Free), jeantrail.Size(v.Total))
 	if v.Type != "" {
 		text += " (" + v.Type + ")"
 	}
@@ -77,7 +79,7 @@ func (d Disk) room(v Volume, what string) []Finding {
 	case v.FreeFiles == 0:
 		return []Finding{problem(name, "%s, and no more files can be made there.", text).because("Jobs cannot be recorded, so they are refused.").mend(mend...)}
 	case v.Free < d.Grows+leastFree:
-		return []Finding{warning(name, "%s, and what is kept may grow by %s.", text, size(d.Grows)).
+		return []Finding{warning(name, "%s, and what is kept may grow by %s.", text, jeantrail.Size(d.Grows)).
 			because("When the disk is full, jobs are refused.").
 			mend(append(mend, "Or set engine.prefix_disk and cache.max_bytes in config.yaml to less.")...)}
 	}
@@ -87,11 +89,11 @@ func (d Disk) room(v Volume, what string) []Finding {
 func (d Disk) leftovers() []Finding {
 	var found []Finding
 	for _, l := range d.Leftovers {
-		text := fmt.Sprintf("%s of %s of %s are there", size(l.Fetched), size(l.Bytes), l.Name)
+		text := fmt.Sprintf("%s of %s of %s are there", jeantrail.Size(l.Fetched), jeantrail.Size(l.Bytes), l.Name)
 		age := d.Now.Sub(l.Touched)
 		switch {
 		case l.Own:
-			found = append(found, remark("downloads", "%s, %s, is a part of a model whose first part is not there.", l.Name, size(l.Bytes)).
+			found = append(found, remark("downloads", "%s, %s, is a part of a model whose first part is not there.", l.Name, jeantrail.Size(l.Bytes)).
 				mend("Pull the model again: jeantrail-ai model pull …", "Or remove all leftovers: jeantrail-ai model prune"))
 		case age < time.Minute:
 			found = append(found, good("downloads", "%s; it is being fetched, or was a minute ago.", text))
@@ -100,9 +102,9 @@ func (d Disk) leftovers() []Finding {
 				mend("Pull it again by the same name: jeantrail-ai model pull …", "Or remove all leftovers: jeantrail-ai model prune"))
 		default:
 			f := warning("downloads", "%s; nobody has gone on with it for %d days.", text, int(age/(24*time.Hour))).
-				because("It takes %s of the disk.", size(l.Bytes)).
+				because("It takes %s of the disk.", jeantrail.Size(l.Bytes)).
 				mend("Pull it again by the same name: jeantrail-ai model pull …", "Or remove all leftovers: jeantrail-ai model prune")
-			f.Fix = &Fix{Kind: FixLeftover, Path: l.Name, Does: "discard what had come of " + l.Name + ", " + size(l.Bytes)}
+			f.Fix = &Fix{Kind: FixLeftover, Path: l.Name, Does: "discard what had come of " + l.Name + ", " + jeantrail.Size(l.Bytes)}
 			found = append(found, f)
 		}
 	}
@@ -147,13 +149,13 @@ func CheckDatabase(d Database) []Finding {
 	}
 	var found []Finding
 	if d.WAL > largeWAL {
-		found = append(found, warning(name, "Its write-ahead log has %s.", size(d.WAL)).
+		found = append(found, warning(name, "Its write-ahead log has %s.", jeantrail.Size(d.WAL)).
 			because("A log that is not folded into the file makes each reading slower; some program holds an old state open.").
 			mend("Close other programs that have "+d.Path+" open, or start the instance anew."))
 	}
-	text := fmt.Sprintf("%s has %s", d.Path, size(d.Bytes))
+	text := fmt.Sprintf("%s has %s", d.Path, jeantrail.Size(d.Bytes))
 	if d.WAL > 0 {
-		text += " and a log of " + size(d.WAL)
+		text += " and a log of " + jeantrail.Size(d.WAL)
 	}
 	text += fmt.Sprintf(", schema %d", d.Version)
 	if d.Version < d.Newest {

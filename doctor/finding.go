@@ -107,21 +107,6 @@ func orGood(found []Finding, otherwise Finding) []Finding {
 	return append([]Finding{otherwise}, found...)
 }
 
-// size writes bytes for a person.
-func size(n int64) string {
-	const mib, gib = 1 << 20, 1 << 30
-	switch {
-	case n >= gib:
-		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
-	case n >= mib:
-		return fmt.Sprintf("%d MiB", n/mib)
-	case n >= 1<<10:
-		return fmt.Sprintf("%d KiB", n>>10)
-	default:
-		return fmt.Sprintf("%d bytes", n)
-	}
-}
-
 // plural writes a number with its noun.
 func plural(n int, one, many string) string {
 	if n == 1 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/jeantrail/jeantrail-ai"
 )
 
 // Graphics is which cards there are, and what stands between them and models.
@@ -45,7 +47,7 @@ func CheckGraphics(g Graphics) []Finding {
 	const name = "graphics"
 	var found []Finding
 	for _, d := range g.Devices {
-		found = append(found, good(name, "%s is used: %s of its %s are free.", d.Name, size(d.Free), size(d.Total)))
+		found = append(found, good(name, "%s is used: %s of its %s are free.", d.Name, jeantrail.Size(d.Free), jeantrail.Size(d.Total)))
 	}
 	var nvidia, others []Card
 	for _, c := range g.Cards {

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+
+	"github.com/jeantrail/jeantrail-ai"
 )
 
 // Home is the folder that everything is kept in.
@@ -144,7 +146,7 @@ func CheckLimits(l Limits) []Finding {
 			mend("ulimit -Hn 65536 as root, or LimitNOFILE=65536 in the systemd unit, or nofile in /etc/security/limits.conf."))
 	}
 	if l.AddressSpace > 0 && l.AddressSpace < uint64(max(l.LargestModel, 0))+4<<30 {
-		found = append(found, warning(name, "A process may map %s of memory.", size(int64(l.AddressSpace))).
+		found = append(found, warning(name, "A process may map %s of memory.", jeantrail.Size(int64(l.AddressSpace))).
 			because("Models are mapped from their files, and loading one of them would fail.").
 			mend("ulimit -v unlimited, or LimitAS=infinity in the systemd unit."))
 	}

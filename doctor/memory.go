@@ -3,6 +3,8 @@ package doctor
 import (
 	"fmt"
 	"strings"
+
+	"github.com/jeantrail/jeantrail-ai"
 )
 
 // Memory is what there is for models to be in. Sizes are in bytes; what is not
@@ -41,26 +43,26 @@ func CheckMemory(m Memory) []Finding {
 	const name = "memory"
 	var found []Finding
 	if m.Limit > m.Total && m.Total > 0 {
-		found = append(found, warning(name, "memory.limit is %s, and there are %s of memory.", size(m.Limit), size(m.Total)).
+		found = append(found, warning(name, "memory.limit is %s, and there are %s of memory.", jeantrail.Size(m.Limit), jeantrail.Size(m.Total)).
 			because("Models would be loaded until the system swaps or ends the process.").
-			mend(fmt.Sprintf("Set memory.limit in config.yaml to %s or less, or leave it out: then it is 85 %% of the memory.", size(m.Total/100*85))))
+			mend(fmt.Sprintf("Set memory.limit in config.yaml to %s or less, or leave it out: then it is 85 %% of the memory.", jeantrail.Size(m.Total/100*85))))
 	}
 	if m.SwapUsed > heavySwap && m.SwapUsed > m.SwapTotal/2 {
-		found = append(found, warning(name, "%s of %s of swap are in use.", size(m.SwapUsed), size(m.SwapTotal)).
+		found = append(found, warning(name, "%s of %s of swap are in use.", jeantrail.Size(m.SwapUsed), jeantrail.Size(m.SwapTotal)).
 			because("Weights that are swapped out are read from the disk for each token.").
 			mend("See who holds memory, and end what is not needed: ps aux --sort=-rss | head"))
 	}
 	if m.Total > 0 && m.Available < m.Total/20 {
-		found = append(found, warning(name, "%s of %s of memory are available.", size(m.Available), size(m.Total)).
+		found = append(found, warning(name, "%s of %s of memory are available.", jeantrail.Size(m.Available), jeantrail.Size(m.Total)).
 			because("The next model, or the next long conversation, may not fit.").
 			mend("See who holds memory, and end what is not needed: ps aux --sort=-rss | head"))
 	}
-	text := fmt.Sprintf("%s of %s of memory are available", size(m.Available), size(m.Total))
+	text := fmt.Sprintf("%s of %s of memory are available", jeantrail.Size(m.Available), jeantrail.Size(m.Total))
 	if m.Machine > m.Total {
-		text += fmt.Sprintf(" in this container, of a machine with %s", size(m.Machine))
+		text += fmt.Sprintf(" in this container, of a machine with %s", jeantrail.Size(m.Machine))
 	}
 	if m.Limit > 0 {
-		text += fmt.Sprintf("; models may hold %s", size(m.Limit))
+		text += fmt.Sprintf("; models may hold %s", jeantrail.Size(m.Limit))
 	}
 	return append(orGood(found, good(name, "%s.", text)), checkPlans(m)...)
 }
@@ -81,7 +83,7 @@ func checkPlans(m Memory) []Finding {
 		case p.Tight != "":
 			found = append(found, p.tight())
 		default:
-			found = append(found, good(name, "%s needs %s and fits.", p.Name, size(p.Need)))
+			found = append(found, good(name, "%s needs %s and fits.", p.Name, jeantrail.Size(p.Need)))
 		}
 		if !m.Devices && p.Layers > 0 {
 			found = append(found, warning(name, "n_gpu_layers of %s is %d, and there is no card that this build can use.", p.Name, p.Layers).
@@ -93,7 +95,7 @@ func checkPlans(m Memory) []Finding {
 		}
 	}
 	if stay > 1 && staying > usable {
-		found = append(found, warning(name, "The default and the pinned models need %s of memory together, and %s can be used.", size(staying), size(usable)).
+		found = append(found, warning(name, "The default and the pinned models need %s of memory together, and %s can be used.", jeantrail.Size(staying), jeantrail.Size(usable)).
 			because("Each fits alone; the last of them to be loaded is refused.").
 			mend("Take pinned: true from one of them in config.yaml, or give it a smaller n_ctx."))
 	}
@@ -124,7 +126,7 @@ func (m Memory) tooLarge(p Planned) Finding {
 		f = f.mend("Find one that fits: jeantrail-ai model recommend; then set default_model in config.yaml.")
 	}
 	if m.Machine > m.Total {
-		f = f.mend(fmt.Sprintf("Give the container more of the machine's %s: docker run --memory …", size(m.Machine)))
+		f = f.mend(fmt.Sprintf("Give the container more of the machine's %s: docker run --memory …", jeantrail.Size(m.Machine)))
 	}
 	return f
 }

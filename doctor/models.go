@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/jeantrail/jeantrail-ai"
 )
 
 // Models is every model file that the program would look at.
@@ -59,7 +61,7 @@ func CheckModels(m Models) []Finding {
 		found = append(found, bad...)
 	}
 	found = append(found, m.Hub.findings()...)
-	text := fmt.Sprintf("%s sound, %s in all", plural(sound, "model is", "models are"), size(bytes))
+	text := fmt.Sprintf("%s sound, %s in all", plural(sound, "model is", "models are"), jeantrail.Size(bytes))
 	if len(m.List) == 0 {
 		text = "There is none yet; the first start writes the one that is inside this program"
 	}

@@ -45,9 +45,6 @@ func BuildInfo() Build { return Build(llama.BuildInfo()) }
 // DefaultThreads is how many threads a model takes if nothing is set.
 func DefaultThreads() int { return llama.DefaultThreads() }
 
-// SystemInfo is llama.cpp's line about the CPU features it uses.
-func SystemInfo() string { return llama.SystemInfo() }
-
 // SetCrashFile names the file for llama.cpp's last words, should it stop the
 // process.
 func SetCrashFile(path string) error { return llama.SetCrashFile(path) }

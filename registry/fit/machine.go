@@ -1,7 +1,5 @@
 package fit
 
-import "fmt"
-
 const (
 	// systemReserve is the available memory that is left for what the system and
 	// other programs ask for later.
@@ -99,17 +97,4 @@ func (m Machine) deviceBandwidth() float64 {
 		}
 	}
 	return slowest
-}
-
-// size writes bytes for a person.
-func size(n int64) string {
-	const mib, gib = 1 << 20, 1 << 30
-	switch {
-	case n >= gib:
-		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
-	case n >= mib:
-		return fmt.Sprintf("%d MiB", n/mib)
-	default:
-		return fmt.Sprintf("%d bytes", n)
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/jeantrail/jeantrail-ai"
 	"github.com/jeantrail/jeantrail-ai/registry/catalogue"
 )
 
@@ -93,12 +94,12 @@ func judge(machine Machine, c catalogue.Model, p Plan) Recommendation {
 		r.Verdict, r.Reason = VerdictTooLarge, tooLarge(p)
 	case machine.DiskFree > 0 && machine.DiskFree < c.DownloadBytes():
 		r.Verdict = VerdictNoDisk
-		r.Reason = fmt.Sprintf("It fits in memory, but its files take %s and the disk has %s free.", size(c.DownloadBytes()), size(machine.DiskFree))
+		r.Reason = fmt.Sprintf("It fits in memory, but its files take %s and the disk has %s free.", jeantrail.Size(c.DownloadBytes()), jeantrail.Size(machine.DiskFree))
 	case p.TokensPerSecond > 0 && p.TokensPerSecond < comfortable:
-		r.Verdict, r.Reason = VerdictSlow, fmt.Sprintf("It fits, and takes %s, but makes %s.", size(p.Need.Total), speed)
+		r.Verdict, r.Reason = VerdictSlow, fmt.Sprintf("It fits, and takes %s, but makes %s.", jeantrail.Size(p.Need.Total), speed)
 	default:
 		r.Verdict = VerdictFits
-		r.Reason = fmt.Sprintf("It takes %s with a context of %d tokens, %s; %s.", size(p.Need.Total), p.Setting.NCtx, where(machine, p), speed)
+		r.Reason = fmt.Sprintf("It takes %s with a context of %d tokens, %s; %s.", jeantrail.Size(p.Need.Total), p.Setting.NCtx, where(machine, p), speed)
 	}
 	return r
 }
@@ -121,7 +122,7 @@ func where(machine Machine, p Plan) string {
 
 // tooLarge says what a model lacks.
 func tooLarge(p Plan) string {
-	text := fmt.Sprintf("It needs %s; %s.", size(p.Need.Total), p.room())
+	text := fmt.Sprintf("It needs %s; %s.", jeantrail.Size(p.Need.Total), p.room())
 	if p.LargestContext > 0 {
 		text += fmt.Sprintf(" With a context of %d tokens it would fit.", p.LargestContext)
 	}

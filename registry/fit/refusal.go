@@ -17,7 +17,7 @@ func (p Plan) Refusal() error {
 	}
 	n := p.Need
 	e := jeantrail.Errorf(jeantrail.CodeUnsupported, "%s needs %s with %s: weights %s, KV cache %s, buffers %s; %s",
-		p.Model, size(n.Total), p.asked(), size(n.Weights+n.Projector), size(n.KV), size(n.Compute+n.Output+n.Runtime), p.room())
+		p.Model, jeantrail.Size(n.Total), p.asked(), jeantrail.Size(n.Weights+n.Projector), jeantrail.Size(n.KV), jeantrail.Size(n.Compute+n.Output+n.Runtime), p.room())
 	e = e.WithNumber("needed_bytes", n.Total).WithNumber("ram_bytes", n.RAM).WithNumber("vram_bytes", n.VRAM).
 		WithNumber("usable_ram_bytes", p.UsableRAM).WithNumber("usable_vram_bytes", p.UsableVRAM).
 		WithNumber("weights_bytes", n.Weights).WithNumber("kv_bytes", n.KV).
@@ -33,7 +33,7 @@ func (p Plan) Refusal() error {
 		if c.Kind == ChangeModel {
 			where = ""
 		}
-		texts = append(texts, c.Text+where+" ("+size(c.Need.Total)+")")
+		texts = append(texts, c.Text+where+" ("+jeantrail.Size(c.Need.Total)+")")
 	}
 	return e.WithHint("What would fit: %s.", strings.Join(texts, "; or "))
 }
@@ -60,8 +60,8 @@ func (p Plan) asked() string {
 // place.
 func (p Plan) room() string {
 	if p.Need.VRAM == 0 && p.UsableVRAM == 0 {
-		return size(p.UsableRAM) + " of memory can be used"
+		return jeantrail.Size(p.UsableRAM) + " of memory can be used"
 	}
-	return size(p.Need.RAM) + " of that is the machine's memory, of which " + size(p.UsableRAM) + " can be used, and " +
-		size(p.Need.VRAM) + " graphics memory, of which " + size(p.UsableVRAM) + " can be used"
+	return jeantrail.Size(p.Need.RAM) + " of that is the machine's memory, of which " + jeantrail.Size(p.UsableRAM) + " can be used, and " +
+		jeantrail.Size(p.Need.VRAM) + " graphics memory, of which " + jeantrail.Size(p.UsableVRAM) + " can be used"
 }

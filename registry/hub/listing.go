@@ -81,7 +81,7 @@ func (c *Client) listPage(ctx context.Context, u *url.URL, s Source) (files []re
 		return nil, nil, connectionError(ctx, a.url, err)
 	}
 	if len(data) > maxListBytes {
-		return nil, nil, jeantrail.Errorf(jeantrail.CodeTooLarge, "the list of %s is larger than %s", s.Repo, size(maxListBytes))
+		return nil, nil, jeantrail.Errorf(jeantrail.CodeTooLarge, "the list of %s is larger than %s", s.Repo, jeantrail.Size(maxListBytes))
 	}
 	if err := json.Unmarshal(data, &entries); err != nil {
 		return nil, nil, jeantrail.Errorf(jeantrail.CodeUnsupported, "%s does not answer as a hub does: its list of %s cannot be read", a.url.Host, s.Repo).

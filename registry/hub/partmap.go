@@ -81,7 +81,7 @@ func (m partMap) length(part int) int64 { return min(m.PartBytes, m.Bytes-int64(
 func (m partMap) continues(old partMap) string {
 	switch {
 	case old.Bytes != m.Bytes:
-		return fmt.Sprintf("it has %s now, and had %s", size(m.Bytes), size(old.Bytes))
+		return fmt.Sprintf("it has %s now, and had %s", jeantrail.Size(m.Bytes), jeantrail.Size(old.Bytes))
 	case old.SHA256 != "" && m.SHA256 != "":
 		if old.SHA256 != m.SHA256 {
 			return "its SHA-256 is another now"

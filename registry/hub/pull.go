@@ -142,7 +142,7 @@ func (p *pull) prepare(ctx context.Context, incoming string) error {
 	}
 	p.meter.begin(PhaseDownloading, "", have, total)
 	if have > 0 {
-		p.meter.note(fmt.Sprintf("going on where the last pull stopped: %s of %s are there", size(have), size(total)))
+		p.meter.note(fmt.Sprintf("going on where the last pull stopped: %s of %s are there", jeantrail.Size(have), jeantrail.Size(total)))
 	}
 	return nil
 }
@@ -252,8 +252,8 @@ func (p *pull) room(needed int64) error {
 		return diskError(err, "look for the free space of "+p.c.opts.Folder)
 	}
 	if needed > free {
-		return jeantrail.Errorf(jeantrail.CodeStorageFull, "the model needs %s more on the disk of %s, which has %s free", size(needed), p.c.opts.Folder, size(free)).
-			WithHint("Make %s of room, choose a smaller quantisation, or move the home to a larger disk.", size(needed-free)).
+		return jeantrail.Errorf(jeantrail.CodeStorageFull, "the model needs %s more on the disk of %s, which has %s free", jeantrail.Size(needed), p.c.opts.Folder, jeantrail.Size(free)).
+			WithHint("Make %s of room, choose a smaller quantisation, or move the home to a larger disk.", jeantrail.Size(needed-free)).
 			WithNumber("needed_bytes", needed).WithNumber("free_bytes", free)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -140,17 +139,4 @@ func notAModel(a *answer, head []byte, source Source) error {
 			WithHint("Use /resolve/ in place of /raw/ in the address, or hf:OWNER/REPO.")
 	}
 	return e.WithName("source", source.shown())
-}
-
-// size writes bytes for a person.
-func size(n int64) string {
-	const mib, gib = 1 << 20, 1 << 30
-	switch {
-	case n >= gib:
-		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
-	case n >= mib:
-		return fmt.Sprintf("%d MiB", n/mib)
-	default:
-		return fmt.Sprintf("%d bytes", n)
-	}
 }

@@ -115,11 +115,3 @@ func TestDecisionsAreKept(t *testing.T) {
 		}
 	})
 }
-
-func TestSize(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 bytes", 1<<20 - 1: "1048575 bytes", 5 << 20: "5 MiB", 3 << 29: "1.5 GiB"} {
-		if got := size(n); got != want {
-			t.Errorf("%d is %q, want %q", n, got, want)
-		}
-	}
-}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jeantrail/jeantrail-ai"
 )
 
 // waiter is a call of Need.
@@ -206,7 +208,7 @@ func (b *Budget) unloaded(w *waiter, o *Holder, before int64, usedAt time.Time, 
 		w.refused = append(w.refused, o)
 		b.decided(w, "could not unload "+o.name, "it holds as much as before")
 	default:
-		b.decided(w, "unloaded "+o.name, fmt.Sprintf("%s were needed, and it was idle for %s", size(w.want), time.Since(usedAt).Round(time.Second)))
+		b.decided(w, "unloaded "+o.name, fmt.Sprintf("%s were needed, and it was idle for %s", jeantrail.Size(w.want), time.Since(usedAt).Round(time.Second)))
 	}
 	b.wakeAll()
 }

@@ -13,14 +13,14 @@ import (
 // refusal says why a waiter can never be served. The caller holds mu, here and
 // below.
 func (b *Budget) refusal(w *waiter) error {
-	b.decided(w, "refused", fmt.Sprintf("of a budget of %s; %s", size(b.limit), b.heldBy(w)))
+	b.decided(w, "refused", fmt.Sprintf("of a budget of %s; %s", jeantrail.Size(b.limit), b.heldBy(w)))
 	if w.want > b.limit {
 		return b.figures(w, jeantrail.Errorf(jeantrail.CodeUnsupported, "%s needs %s of memory, and the memory budget is %s",
-			w.holder.name, size(w.want), size(b.limit)).
+			w.holder.name, jeantrail.Size(w.want), jeantrail.Size(b.limit)).
 			WithHint("Choose a smaller model, or raise the memory budget in config.yaml if the machine has more."))
 	}
 	e := jeantrail.Errorf(jeantrail.CodeWorkerUnavailable, "%s needs %s of memory; of the budget of %s there is too little left that can be freed: %s",
-		w.holder.name, size(w.want), size(b.limit), b.heldBy(w)).
+		w.holder.name, jeantrail.Size(w.want), jeantrail.Size(b.limit), b.heldBy(w)).
 		WithHint("Stop or unload one of them, choose a smaller model, or raise the memory budget in config.yaml.")
 	return b.figures(w, e)
 }
@@ -33,10 +33,10 @@ func (b *Budget) givenUp(ctx context.Context, w *waiter) error {
 	}
 	held := b.heldBy(w)
 	if b.missing(w) > 0 {
-		b.decided(w, "gave up", fmt.Sprintf("of a budget of %s; %s", size(b.limit), held))
+		b.decided(w, "gave up", fmt.Sprintf("of a budget of %s; %s", jeantrail.Size(b.limit), held))
 	}
 	return b.figures(w, jeantrail.Errorf(jeantrail.CodeDeadline, "%s waited too long for %s of memory, of a budget of %s: %s",
-		w.holder.name, size(w.want), size(b.limit), held).
+		w.holder.name, jeantrail.Size(w.want), jeantrail.Size(b.limit), held).
 		WithHint("Try again later, or raise the memory budget in config.yaml if the machine has more."))
 }
 
@@ -64,23 +64,10 @@ func (b *Budget) heldBy(w *waiter) string {
 		case slices.Contains(w.refused, o):
 			why = "could not be unloaded"
 		}
-		list = append(list, fmt.Sprintf("%s %s (%s)", o.name, size(o.bytes), why))
+		list = append(list, fmt.Sprintf("%s %s (%s)", o.name, jeantrail.Size(o.bytes), why))
 	}
 	if len(list) == 0 {
 		return "nobody else holds any"
 	}
 	return strings.Join(list, ", ")
-}
-
-// size writes bytes for a person.
-func size(n int64) string {
-	const mib, gib = 1 << 20, 1 << 30
-	switch {
-	case n >= gib:
-		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
-	case n >= mib:
-		return fmt.Sprintf("%d MiB", n/mib)
-	default:
-		return fmt.Sprintf("%d bytes", n)
-	}
 }
